@@ -1,0 +1,5 @@
+"""`python -m app` is `burnrate`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,66 @@
+"""`burnrate`: the commands, each imported when it is called, so that `--help` stays quick."""
+
+import sys
+from importlib import import_module
+from typing import NamedTuple, NoReturn
+
+import click
+
+from app.errors import UserError
+
+USAGE = 2
+
+
+class Command(NamedTuple):
+    """Where a command is (`module:name`), and its line in `burnrate --help`."""
+
+    target: str
+    help: str
+
+
+COMMANDS = {
+    "kafka": Command("app.local.kafka_cli:kafka", "Start, stop and look at the local Kafka."),
+}
+"""Every command. A new one is a line here; its module is imported when it is called."""
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported on use, with `COMMANDS` for their names and help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].target.partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)  # noqa: S101  (the table is wrong otherwise)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="burnrate")
+def burnrate() -> None:
+    """SLO burn rates of Kokino's headless executions: judged, told to people, shown."""
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(exit_code)
+
+
+def main() -> None:
+    """Run `burnrate`; a UserError becomes `error: …` on stderr and its exit code."""
+    try:
+        burnrate(prog_name="burnrate")
+    except UserError as error:
+        _fail(error.message, error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

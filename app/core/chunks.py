@@ -1,0 +1,105 @@
+"""Chunks: the log cut at places that depend on the log alone, so that whoever reads it agrees."""
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from app.core.cells import Cells, Gauge
+
+CHUNK_RECORDS = 8192
+_HOUR_MS = 3_600_000
+
+
+class Position(NamedTuple):
+    """A record's place in its partition: offset and Kafka time (ms)."""
+
+    offset: int
+    kafka_ms: int
+
+
+def cuts(before: Position, record: Position) -> bool:
+    """Whether a new chunk begins with this record, given the one before it in the partition."""
+    return (
+        record.offset // CHUNK_RECORDS != before.offset // CHUNK_RECORDS
+        or record.kafka_ms // _HOUR_MS > before.kafka_ms // _HOUR_MS
+    )
+
+
+class Digest(msgspec.Struct, frozen=True, kw_only=True, tag="digest", omit_defaults=True):
+    """ "Of this partition, offsets start..upto: these are the counts of one SLO."
+
+    Every cell is cumulative from the chunk's first offset. A digest names the cells that changed
+    since the last one of its chunk; the last one, `final`, names them all.
+    """
+
+    slo: str
+    definition: str  # hash of what the SLO counts
+    epoch: str  # the topic's id: a topic made anew is another one
+    partition: int
+    start: int
+    upto: int  # exclusive
+    kafka_ms: int  # of the newest record
+    final: bool = False
+    fine: dict[int, Cells] = {}  # by row start, s
+    coarse: dict[int, Cells] = {}
+    gauge: Gauge | None = None
+
+    @property
+    def source(self) -> str:
+        """Names the partition across deletions of its topic."""
+        return f"{self.epoch}/{self.partition}"
+
+
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """What the bridge last said of itself. Times in ms; `oldest_at` of its oldest unsent row."""
+
+    at: int
+    backlog: int
+    oldest_at: int | None = None
+
+
+class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", omit_defaults=True):
+    """How far the intake has got with one partition of the source topic."""
+
+    epoch: str
+    partition: int
+    partitions: int  # of the source topic
+    upto: int
+    log_end: int
+    kafka_ms: int  # now, where it is read to its end; else that of the last record read
+    sent_ms: int
+    heartbeat: Heartbeat | None = None
+
+
+Message = Digest | Watermark
+"""What `slo.digests` carries."""
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """The intake's own mark in a commit's metadata: this offset is a chunk's start."""
+
+    epoch: str
+    start: int
+    upto: int
+    definitions: str  # another set of definitions reads everything anew
+
+
+Begin = Literal["here", "log-start", "next-cut"]
+
+
+def where_to_begin(
+    *, committed: int | None, mark: Mark | None, epoch: str, log_start: int, definitions: str
+) -> Begin:
+    """Where a reader begins so that no chunk is ever counted from its middle.
+
+    "here": the committed offset is a chunk start. "log-start": the log's start is one, or there is
+    no older count it could overlap. "next-cut": leave out the rest of the chunk that lies at the
+    log's start or at an offset somebody else committed; what is left out is counted.
+    """
+    if committed is None or (mark and (mark.epoch, mark.definitions) != (epoch, definitions)):
+        return "log-start"
+    if committed < log_start:
+        return "log-start" if mark and mark.upto <= log_start else "next-cut"
+    if mark and mark.start == committed:
+        return "here"
+    return "here" if committed % CHUNK_RECORDS == 0 else "next-cut"

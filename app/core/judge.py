@@ -1,0 +1,254 @@
+"""The judge: one SLO, one moment, one decision. Live, replay and backtest all come through here."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from app.core import figures, freezes, incidents, rules, signals, stories
+from app.core.figures import Figures
+from app.core.freezes import Freeze, FreezeChange
+from app.core.incidents import Acknowledged, Change, FiringRule, Incident, Lane
+from app.core.ledger import Ledger
+from app.core.notices import Notice, Story
+from app.core.ownership import Route, slack
+from app.core.rules import INACTIVE, RuleState
+from app.core.signals import Signal
+from app.core.slos import Slo
+
+LANES = {"slow-burn": "slow-burn"}
+"""Rules with a lane of their own; all others share "main"."""
+
+RESOLVED_KEPT = 20
+
+
+class SloState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is remembered of an SLO beside its counts: one value of a Faust table."""
+
+    term: int = 0  # grows with every new owner, so that a zombie's state loses
+    version: int = 0  # grows with every change within a term
+    judged_at: int = 0
+    caught_up: bool = False  # judged only since the first catch-up was done
+    rules: dict[str, RuleState] = {}
+    lanes: dict[str, Incident] = {}  # the newest incident of each lane
+    freeze: Freeze = Freeze()
+    cleared_at: dict[str, int] = {}  # lane → when an operator resolved it, ms of event time
+    unsent: tuple[Notice, ...] = ()  # decided, stored, not yet handed to slo.notices
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """A judgement: the state after it, and what it changed."""
+
+    state: SloState
+    figures: Figures
+    signals: tuple[Signal, ...]
+    notices: tuple[Notice, ...]
+    changed: tuple[Incident, ...]  # for slo.alerts
+
+    @property
+    def news(self) -> bool:
+        """Something happened that must be stored."""
+        return bool(self.notices or self.changed)
+
+
+def lane_of(rule: str) -> str:
+    """The lane that a rule's incidents are in."""
+    return LANES.get(rule, "main")
+
+
+def lane(slo: Slo, route: Route, name: str) -> Lane:
+    """A lane with everything its incidents depend on."""
+    return Lane(
+        slo=slo.id,
+        name=name,
+        route=route,
+        reopen_ms=slo.reopen_s * 1000,
+        repage_ms=slo.repage_s * 1000,
+        prefix=slo.id if name == "main" else f"{slo.id}-{name}",
+    )
+
+
+def judge(slo: Slo, route: Route, before: SloState, ledger: Ledger, now: int) -> Judged:
+    """Judge one SLO at a judge time (ms). Pure but for the ledger's windows, which move along."""
+    seen = _without_cleared(figures.read(slo, ledger, now), before)
+    found = tuple(_held_back(slo, before, seen, s) for s in signals.read(slo, seen))
+    stepped = _step_rules(slo, before, found, now)
+    state = replace(before, rules=stepped, judged_at=now)
+    notices: list[Notice] = []
+    changed: list[Incident] = []
+    for name in _lane_names(slo):
+        state, changes = _judge_lane(slo, route, name, state, seen, found, now)
+        for change in changes:
+            notices += stories.tell(slo, route, change, seen, found, ledger)
+        if changes:
+            changed.append(state.lanes[name])
+    state, told = _judge_freeze(slo, route, state, seen, now)
+    return Judged(
+        state=state,
+        figures=seen,
+        signals=found,
+        notices=(*notices, *told),
+        changed=tuple(changed),
+    )
+
+
+def _lane_names(slo: Slo) -> list[str]:
+    return list(dict.fromkeys(["main", *(lane_of(rule.id) for rule in slo.burns)]))
+
+
+def _without_cleared(seen: Figures, state: SloState) -> Figures:
+    """Without the conversations whose failures an operator has resolved."""
+    cleared = state.cleared_at.get("main", 0)
+    failing = {name: m for name, m in seen.failing.items() if m.failed_at > cleared}
+    return replace(seen, failing=failing) if len(failing) != len(seen.failing) else seen
+
+
+def _held_back(slo: Slo, state: SloState, seen: Figures, signal: Signal) -> Signal:
+    """After an operator's resolve only bad events later than that let a rule fire again."""
+    cleared = state.cleared_at.get(lane_of(signal.rule), 0)
+    if signal.fires and cleared and seen.last_bad_at <= cleared and not slo.definition.distinct:
+        return replace(signal, held_by="resolved-by-operator")
+    return signal
+
+
+def _step_rules(
+    slo: Slo, before: SloState, found: Sequence[Signal], now: int
+) -> dict[str, RuleState]:
+    by_id = {rule.id: rule for rule in (slo.breach, *slo.burns)}
+    return {
+        signal.rule: rules.step(
+            before.rules.get(signal.rule, INACTIVE),
+            signal,
+            rules.timing(by_id[signal.rule], slo.stale_s),
+            now,
+        )
+        for signal in found
+    }
+
+
+def _judge_lane(  # noqa: PLR0913
+    slo: Slo,
+    route: Route,
+    name: str,
+    state: SloState,
+    seen: Figures,
+    found: Sequence[Signal],
+    now: int,
+) -> tuple[SloState, list[Change]]:
+    firing = [
+        FiringRule(s.rule, s.severity, state.rules[s.rule].since, bool(s.true))
+        for s in found
+        if lane_of(s.rule) == name and state.rules[s.rule].state == "firing"
+    ]
+    whys = [state.rules[s.rule].why for s in found if lane_of(s.rule) == name]
+    before = state.lanes.get(name)
+    after, changes = incidents.advance(
+        before,
+        lane(slo, route, name),
+        firing,
+        seen,
+        now,
+        conversations=tuple(sorted(seen.failing)) if name == "main" else (),
+        why="no data" if "no data" in whys else "recovered",
+    )
+    if after is not None and after is not before:
+        state = replace(state, lanes={**state.lanes, name: after})
+    return state, changes
+
+
+def _judge_freeze(
+    slo: Slo, route: Route, state: SloState, seen: Figures, now: int
+) -> tuple[SloState, list[Notice]]:
+    if slo.freeze is None:
+        return state, []
+    freeze, change = freezes.advance(
+        state.freeze,
+        slo.freeze,
+        slo=slo.id,
+        owner=route.owner,
+        consumed=seen.budget.consumed,
+        now=now,
+    )
+    if change is None:
+        return state, []
+    return replace(state, freeze=freeze), [_freeze_notice(slo, route, change, seen)]
+
+
+def _freeze_notice(slo: Slo, route: Route, change: FreezeChange, seen: Figures) -> Notice:
+    destination = slack(route.channel)
+    words = {"freeze": "is spent", "reminder": "is still spent", "unfreeze": "is back"}
+    story = Story(
+        slo=slo.id,
+        objective=slo.objective,
+        headline=f"{slo.title}: the error budget {words[change.kind]}",
+        findings=(),
+        budget=stories.told_budget(seen.budget),
+        owner=route.owner,
+        next_step=None,
+        contributors=(),
+        examples=(),
+        conversations=(),
+        opened_at=change.freeze.since,
+        reason=change.reason,
+        runbook="exhausted",
+        due=tuple(due.what for due in change.freeze.due if due.done_at is None),
+    )
+    return Notice(
+        id=f"{change.freeze.key}#{change.freeze.seq}@{destination}",
+        destination=destination,
+        kind=change.kind,
+        at=change.at,
+        slo=slo.id,
+        incident=change.freeze.key,
+        severity="P2",
+        rules=("exhausted",),
+        story=story,
+        mentions=(route.owner,),
+    )
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator wants: a value of `slo.commands`."""
+
+    id: str
+    kind: str  # "ack", "resolve"
+    slo: str
+    incident: str
+    by: str
+    at: int
+    via: str = "api"
+    why: str = ""
+
+
+def obey(slo: Slo, route: Route, before: SloState, ledger: Ledger, command: Command, now: int) -> Judged:
+    """Carry out an operator's command; one that names no open incident changes nothing."""
+    seen = _without_cleared(figures.read(slo, ledger, now), before)
+    found = signals.read(slo, seen)
+    state, changes = _commanded(slo, route, before, seen, command, now)
+    told = [n for change in changes for n in stories.tell(slo, route, change, seen, found, ledger)]
+    changed = tuple(changes[-1].incident for _ in changes[:1])
+    return Judged(state=state, figures=seen, signals=found, notices=tuple(told), changed=changed)
+
+
+def _commanded(  # noqa: PLR0913
+    slo: Slo, route: Route, before: SloState, seen: Figures, command: Command, now: int
+) -> tuple[SloState, list[Change]]:
+    for name, incident in before.lanes.items():
+        if incident.key != command.incident or not incident.open:
+            continue
+        where = lane(slo, route, name)
+        if command.kind == "ack":
+            who = Acknowledged(command.by, now, command.via)
+            after, changes = incidents.acknowledge(incident, where, who)
+            return replace(before, lanes={**before.lanes, name: after}), changes
+        after, changes = incidents.resolve(incident, where, now, by=command.by, why=command.why)
+        return (
+            replace(
+                before,
+                lanes={**before.lanes, name: after},
+                rules={r: s for r, s in before.rules.items() if lane_of(r) != name},
+                cleared_at={**before.cleared_at, name: max(now, seen.last_bad_at)},
+            ),
+            changes,
+        )
+    return before, []

@@ -1,0 +1,167 @@
+"""One SLO's counts over time, and its trailing windows, moved along instead of added up anew."""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from app.core import sketch
+from app.core.cells import NOTHING, Cells, Counts, Gauge, Member
+from app.core.notices import Example
+from app.core.sketch import Bins
+from app.core.slots import COARSE, FINE, GRAINS, Grain, Span, trailing
+
+
+class _Running:
+    """A window's sums, kept up to date by what enters and what leaves it."""
+
+    def __init__(self, grain: Grain) -> None:
+        self.grain = grain
+        self.span = Span(0, 0)
+        self.counts = NOTHING
+        self.bins: Bins = {}
+
+
+class Ledger:
+    """Counts by slot, totalled over all sources, with the evidence of the fine rows."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, dict[int, Counts]] = {name: {} for name in GRAINS}
+        self._bins: dict[int, bytes] = {}  # packed: a day of them as dicts would not fit
+        self._members: dict[str, dict[int, dict[str, Member]]] = {name: {} for name in GRAINS}
+        self._rows: dict[int, Cells] = {}  # fine rows: tags, examples, last_bad_at
+        self._running: dict[tuple[int, bool], _Running] = {}
+        self.gauge: Gauge | None = None
+
+    def replace(self, grain: Grain, row: int, cells: Cells) -> None:
+        """Take over a row's totals as they now are."""
+        for slot, counts in cells.slots.items():
+            self._replace_slot(grain, slot, counts, cells.bins.get(slot))
+        for slot, members in cells.members.items():
+            self._members[grain.name][slot] = members
+        if grain is FINE:
+            self._rows[row] = Cells(
+                tags=cells.tags, examples=cells.examples, last_bad_at=cells.last_bad_at
+            )
+
+    def _replace_slot(self, grain: Grain, slot: int, counts: Counts, bins: Bins | None) -> None:
+        slots = self._slots[grain.name]
+        before = slots.get(slot, NOTHING)
+        old_bins = self._bins_of(slot) if bins is not None else {}
+        if counts == before:
+            return
+        slots[slot] = counts
+        if bins is not None:
+            self._bins[slot] = msgspec.msgpack.encode(bins)
+        delta = counts.minus(before)
+        for (_, with_bins), running in self._running.items():
+            if running.grain is grain and running.span.begin <= slot < running.span.end:
+                running.counts = running.counts.plus(delta)
+                if with_bins and bins is not None:
+                    sketch.add(running.bins, old_bins, -1)
+                    sketch.add(running.bins, bins)
+
+    def _bins_of(self, slot: int) -> Bins:
+        packed = self._bins.get(slot)
+        return _unpack(packed) if packed else {}
+
+    def read_gauge(self, gauge: Gauge) -> None:
+        """Keep the newest."""
+        if self.gauge is None or gauge > self.gauge:
+            self.gauge = gauge
+
+    def window(self, now_ms: int, window_s: int) -> Counts:
+        """The counts of the trailing window."""
+        return self._advance(now_ms, window_s, with_bins=False).counts
+
+    def quantile_bins(self, now_ms: int, window_s: int) -> Bins:
+        """The sketch of the trailing window (24 h at most)."""
+        return self._advance(now_ms, window_s, with_bins=True).bins
+
+    def before(self, now_ms: int, window_s: int) -> Counts:
+        """The counts of the window that ended where the trailing one begins (24 h at most)."""
+        grain, span = trailing(now_ms, window_s)
+        slots = self._slots[grain.name]
+        counts = NOTHING
+        for slot in range(span.begin - window_s, span.begin, grain.slot_s):
+            counts = counts.plus(slots.get(slot, NOTHING))
+        return counts
+
+    def _advance(self, now_ms: int, window_s: int, *, with_bins: bool) -> _Running:
+        grain, span = trailing(now_ms, window_s)
+        running = self._running.get((window_s, with_bins))
+        if running is None:
+            running = self._running[window_s, with_bins] = _Running(grain)
+        if running.span != span:
+            for slot in _between(grain, running.span, span):
+                self._move(running, slot, -1)
+            for slot in _between(grain, span, running.span):
+                self._move(running, slot, 1)
+            running.span = span
+        return running
+
+    def _move(self, running: _Running, slot: int, sign: int) -> None:
+        counts = self._slots[running.grain.name].get(slot)
+        if counts is None:
+            return
+        running.counts = running.counts.plus(counts) if sign > 0 else running.counts.minus(counts)
+        if slot in self._bins and running.grain is FINE:
+            sketch.add(running.bins, self._bins_of(slot), sign)
+
+    def members(self, now_ms: int, window_s: int) -> dict[str, Member]:
+        """The conversations named within the trailing window, with their latest times in it."""
+        grain, span = trailing(now_ms, window_s)
+        found: dict[str, Member] = {}
+        for slot, members in self._members[grain.name].items():
+            if span.begin <= slot < span.end:
+                for name, member in members.items():
+                    have = found.get(name, Member())
+                    found[name] = Member(*map(max, have, member))
+        return found
+
+    def rows(self, now_ms: int, window_s: int) -> Iterator[Cells]:
+        """The evidence of the fine rows that touch the trailing window (24 h at most)."""
+        span = trailing(now_ms, window_s)[1]
+        for row in sorted(self._rows):
+            if span.begin - FINE.row_s < row < span.end:
+                yield self._rows[row]
+
+    def examples(self, now_ms: int, window_s: int) -> list[Example]:
+        """The newest failing executions of the window, newest first."""
+        found = [example for cells in self.rows(now_ms, window_s) for example in cells.examples]
+        return sorted(found, key=lambda e: (e.at, e.offset), reverse=True)
+
+    def last_bad_at(self) -> int:
+        """When the newest bad event happened, ms; 0 where none is known."""
+        return max((cells.last_bad_at for cells in self._rows.values()), default=0)
+
+    def first_slot(self) -> int | None:
+        """The start of the oldest slot that holds anything, s."""
+        return min(self._slots[COARSE.name], default=None)
+
+    def slots(self, grain: Grain) -> Mapping[int, Counts]:
+        """The counts by slot, for charts."""
+        return self._slots[grain.name]
+
+    def expire(self, now_ms: int) -> None:
+        """Forget what no window reaches any more."""
+        for grain in GRAINS.values():
+            oldest = now_ms // 1000 - grain.kept_s
+            for slot in [slot for slot in self._slots[grain.name] if slot < oldest]:
+                self._replace_slot(grain, slot, NOTHING, {} if grain is FINE else None)
+                del self._slots[grain.name][slot]
+                self._bins.pop(slot, None) if grain is FINE else None
+            for slot in [slot for slot in self._members[grain.name] if slot < oldest]:
+                del self._members[grain.name][slot]
+        oldest = now_ms // 1000 - FINE.kept_s
+        for row in [row for row in self._rows if row < oldest]:
+            del self._rows[row]
+
+
+def _unpack(packed: bytes) -> Bins:
+    return msgspec.msgpack.decode(packed, type=dict[int, int])
+
+
+def _between(grain: Grain, span: Span, other: Span) -> Iterator[int]:
+    """The slots of a span that the other does not hold."""
+    yield from range(span.begin, min(span.end, other.begin), grain.slot_s)
+    yield from range(max(span.begin, other.end), span.end, grain.slot_s)

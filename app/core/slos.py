@@ -1,0 +1,118 @@
+"""What an SLO is: what it counts, what it promises, which rules judge it."""
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from app.core.notices import Severity
+
+Operator = Literal["==", "!=", ">", ">=", "<", "<="]
+EvidenceField = Literal["agent_id", "cli_type", "error"]
+
+
+class Condition(msgspec.Struct, frozen=True, array_like=True):
+    """A comparison of one field of an event with a literal; a missing field meets only `!=`."""
+
+    field: str  # a column, or "metadata.NAME"
+    operator: Operator
+    literal: float | int | str
+
+
+class Clause(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are counted, and which of them are bad."""
+
+    event: str
+    where: tuple[Condition, ...] = ()  # all must hold
+    bad_when: tuple[Condition, ...] = ()  # any may hold
+    always_bad: bool = False
+    passes: bool = False  # clears the conversation it names
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """What an SLO counts. A changed definition is another count: its hash is in every row's key."""
+
+    clauses: tuple[Clause, ...]
+    value: str | None = None  # field whose values are summed and put into the sketch
+    limit: float | None = None  # values beyond it are counted as `over`
+    sketch: bool = False
+    distinct: str | None = None  # field whose distinct values are the bad ones
+    gauge: str | None = None  # event whose metadata.count is the total
+
+    def fingerprint(self) -> str:
+        """Eight hex digits that change with anything that is counted."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:8]
+
+
+Measure = Literal["ratio", "quantile", "mean", "distinct"]
+
+
+class BreachRule(msgspec.Struct, frozen=True, kw_only=True):
+    """The SLI itself against a threshold over a trailing window, with the guards of its evidence."""
+
+    id: str = "breach"
+    measure: Measure
+    threshold: float  # ratio: good / total below it; quantile and mean: the value above it
+    window_s: int
+    severity: Severity
+    quantile: float = 0.95
+    min_bad: int = 3
+    min_total: int = 5
+    confidence: float = 0.95  # of the one-sided Wilson bound
+    for_s: int = 0
+    keep_firing_s: int = 300
+
+
+class BurnRule(msgspec.Struct, frozen=True, kw_only=True):
+    """The share of the error budget that a window has spent, against a threshold."""
+
+    id: str  # "fast-burn", "slow-burn"
+    consumed: float  # seed: > 10 % in 1 hour, > 50 % in 7 days
+    window_s: int
+    severity: Severity
+    min_bad: int = 3
+    for_s: int = 0
+    keep_firing_s: int = 300
+
+
+class FreezeRule(msgspec.Struct, frozen=True, kw_only=True):
+    """When deployments are frozen, and when no longer."""
+
+    id: str = "exhausted"
+    consumed: float = 1.0  # seed: 100 % consumed
+    lifts_below: float = 0.95  # so that it does not flicker
+
+
+class Headline(msgspec.Struct, frozen=True, kw_only=True):
+    """The figure that stands for the SLO, and its target."""
+
+    kind: Measure
+    target: float
+    window_s: int
+    unit: Literal["ratio", "ms", "MB"]
+
+
+class Slo(msgspec.Struct, frozen=True, kw_only=True):
+    """One service level objective with everything that judges it."""
+
+    id: str
+    title: str
+    objective: float  # T, share of good events, 0 to 1
+    headline: Headline
+    definition: Definition
+    breach: BreachRule
+    burns: tuple[BurnRule, ...] = ()
+    freeze: FreezeRule | None = None
+    period_s: int = 30 * 24 * 3600
+    basis: Literal["events", "time"] = "events"
+    min_allowed_bad: int = 5  # fewer allowed bad events: the budget is too small for burn rules
+    stale_s: int = 6 * 3600  # a firing rule without evidence changes nothing for so long
+    reopen_s: int = 600  # fires again within it: the same incident
+    repage_s: int = 3600  # P1 again within it: an update, no second page
+    quantile_windows_s: tuple[int, ...] = ()
+    absent_for_s: int | None = None
+
+    @property
+    def zero_tolerance(self) -> bool:
+        """No budget at all: any bad event fires at once."""
+        return self.objective >= 1.0

@@ -1,0 +1,118 @@
+"""How Kafka is reached: the settings turned into what each client wants, and the topics made."""
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka.helpers import create_ssl_context
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from app.errors import UserError
+from app.settings import KafkaSecurity, Settings
+from app.topics import Topic
+
+ANSWER_TIMEOUT_S = 10.0
+
+
+def topic_name(settings: Settings, name: str) -> str:
+    """The topic's name in Kafka: the prefix and the name of `app.topics`."""
+    return settings.topic_prefix + name
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """What every aiokafka client is made with. Raises UserError where no Kafka is named."""
+    security = settings.security
+    options: dict[str, Any] = {
+        "bootstrap_servers": _bootstrap(settings),
+        "security_protocol": security.protocol,
+    }
+    if security.protocol.endswith("SSL"):
+        options["ssl_context"] = _ssl_context(security)
+    if security.protocol.startswith("SASL"):
+        options["sasl_mechanism"] = security.sasl_mechanism or "PLAIN"
+        options["sasl_plain_username"] = security.sasl_username
+        options["sasl_plain_password"] = security.sasl_password
+    return options
+
+
+def admin_options(settings: Settings) -> dict[str, str | int]:
+    """The same for confluent-kafka's clients."""
+    security = settings.security
+    named = {
+        "sasl.mechanism": security.sasl_mechanism,
+        "sasl.username": security.sasl_username,
+        "sasl.password": security.sasl_password,
+        "ssl.ca.location": security.ssl_cafile,
+        "ssl.certificate.location": security.ssl_certfile,
+        "ssl.key.location": security.ssl_keyfile,
+    }
+    options: dict[str, str | int] = {
+        "bootstrap.servers": _bootstrap(settings),
+        "security.protocol": security.protocol,
+        "socket.timeout.ms": int(ANSWER_TIMEOUT_S * 1000),
+        "log_level": 0,  # it writes to standard error; failures come back as exceptions anyway
+    }
+    if security.protocol.startswith("SASL"):
+        named["sasl.mechanism"] = security.sasl_mechanism or "PLAIN"
+    return options | {name: value for name, value in named.items() if value}
+
+
+async def create_topics(settings: Settings, topics: Iterable[Topic]) -> None:
+    """Make the topics that are not there yet; those that are stay as they are.
+
+    Raises confluent_kafka.KafkaException where Kafka does not answer within 10 s or refuses.
+    """
+    await asyncio.to_thread(_create_topics, settings, list(topics))
+
+
+def topic_id(settings: Settings, name: str) -> str:
+    """The topic's unique id: a topic that was deleted and made anew has another one.
+
+    It waits for Kafka, so call it in a thread. Raises confluent_kafka.KafkaException where the
+    topic does not exist or Kafka does not answer within 10 s.
+    """
+    topic = topic_name(settings, name)
+    asked = _admin(settings).describe_topics(
+        TopicCollection([topic]), request_timeout=ANSWER_TIMEOUT_S
+    )
+    return str(asked[topic].result(ANSWER_TIMEOUT_S + 1).topic_id)
+
+
+def _create_topics(settings: Settings, topics: list[Topic]) -> None:
+    wanted = [
+        NewTopic(
+            topic_name(settings, topic.name),
+            num_partitions=topic.partitions,
+            replication_factor=-1,  # the broker's own default
+            config=topic.config,
+        )
+        for topic in topics
+    ]
+    made = _admin(settings).create_topics(wanted, request_timeout=ANSWER_TIMEOUT_S)
+    for answer in made.values():
+        try:
+            answer.result(ANSWER_TIMEOUT_S + 1)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+
+
+def _admin(settings: Settings) -> AdminClient:
+    return AdminClient(admin_options(settings))
+
+
+def _bootstrap(settings: Settings) -> str:
+    if not settings.kafka:
+        raise UserError("no Kafka is named: set BURNRATE_KAFKA to host:port")
+    return settings.kafka
+
+
+def _ssl_context(security: KafkaSecurity) -> ssl.SSLContext:
+    context: ssl.SSLContext = create_ssl_context(
+        cafile=security.ssl_cafile or None,
+        certfile=security.ssl_certfile or None,
+        keyfile=security.ssl_keyfile or None,
+    )
+    return context

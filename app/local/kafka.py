@@ -1,0 +1,334 @@
+"""Apache Kafka on this machine: one broker for each data folder, on the loopback interface only.
+
+The broker either ends with the process that started it (`attached`), or runs until `stop`. Its
+state is in `DATA/kafka/`: `data/` (the logs), `server.properties`, `broker.log`, and `broker.json`,
+which remembers process and ports, so that a broker that starts again is found where it was.
+"""
+
+import fcntl
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import psutil
+
+from app.errors import UserError
+from app.local import archive, failures, jars, java
+from app.local.broker_config import JVM_OPTIONS, properties
+
+_START_S = 90.0  # after a crash the logs are looked through first
+_ANSWER_S = 15.0
+_STOP_S = 15.0
+_PORT_TRIES = 5
+# Below the range that systems hand out to clients (32768 on, Linux): while the broker is away,
+# a client that keeps trying a port of that range can be given it itself, and then holds it.
+_PORTS = range(20_000, 32_000)
+
+_leashes: dict[Path, subprocess.Popen[str]] = {}  # of the brokers that end with this process
+
+
+class Broker(msgspec.Struct, frozen=True, kw_only=True):
+    """A broker that runs and answers."""
+
+    bootstrap: str  # 127.0.0.1:PORT
+    pid: int  # the JVM's
+    owner: int | None  # the process that it ends with; None: it runs until `stop`
+    reused: bool  # it ran already
+    log: Path
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about a data folder's broker; `bootstrap` and `pid` where it runs."""
+
+    state: Literal["running", "silent", "died", "stopped"]
+    bootstrap: str = ""
+    pid: int = 0
+    owner: int | None = None
+    message: str = ""  # for people: why it died, or that it does not answer
+
+
+class AlreadyRunning(UserError):
+    """The data folder's broker ends with another process, so nobody else can rely on it."""
+
+    def __init__(self, data_dir: Path, bootstrap: str, owner: int) -> None:
+        """Tell whose broker it is."""
+        super().__init__(
+            f"{data_dir} is in use: process {owner} runs a Kafka there ({bootstrap}) that ends "
+            "with it.\nEnd that process first, or set BURNRATE_DATA to another folder."
+        )
+        self.bootstrap = bootstrap
+        self.owner = owner
+
+
+class _State(msgspec.Struct, frozen=True, kw_only=True):
+    """`broker.json`: written when a broker is launched, kept when it has ended (pid 0)."""
+
+    pid: int = 0
+    port: int = 0
+    controller_port: int = 0
+    owner: int | None = None
+
+
+class _Home:
+    """The folder of one broker."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.folder = data_dir.absolute() / "kafka"
+        self.data = self.folder / "data"
+        self.config = self.folder / "server.properties"
+        self.log = self.folder / "broker.log"
+        self.class_list = self.folder / "classes.lst"
+        self._state = self.folder / "broker.json"
+
+    def state(self) -> _State:
+        try:
+            return msgspec.json.decode(self._state.read_bytes(), type=_State)
+        except (OSError, msgspec.DecodeError):
+            return _State()
+
+    def write_state(self, state: _State) -> None:
+        beside = self._state.with_suffix(".new")
+        beside.write_bytes(msgspec.json.encode(state))
+        beside.replace(self._state)
+
+    def cluster_id(self) -> str:
+        """The id given when the storage was formatted; empty before that."""
+        with suppress(OSError):
+            for line in (self.data / "meta.properties").read_text(encoding="ascii").splitlines():
+                if line.startswith("cluster.id="):
+                    return line.removeprefix("cluster.id=")
+        return ""
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else starts or stops this folder's broker meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def start(data_dir: Path, *, attached: bool = True) -> Broker:
+    """Give the data folder's broker, after starting it where it does not run.
+
+    `attached`: it ends when this process ends, however that happens; Ctrl-C in a terminal does
+    not reach it. Otherwise it stays until `stop`. One that runs already is given as it is.
+
+    Raises AlreadyRunning where it runs and ends with another process, and UserError where it
+    cannot be started: without network at the very first start, on a full disk, …
+    """
+    home = _Home(data_dir)
+    with failures.told(home.folder), home.alone():
+        if (process := _process(home)) is not None:
+            state = home.state()
+            if state.owner is None or psutil.pid_exists(state.owner):
+                return _reused(home, data_dir, state)
+            _end(process)  # its owner is gone: it is about to end
+        return _launched(home, os.getpid() if attached else None)
+
+
+def stop(data_dir: Path) -> bool:
+    """End the data folder's broker, whoever started it; False where none ran."""
+    home = _Home(data_dir)
+    if not home.folder.exists():
+        return False
+    with failures.told(home.folder), home.alone():
+        process = _process(home)
+        if process is not None:
+            _end(process)
+        if leash := _leashes.pop(home.folder, None):
+            leash.communicate()
+        state = home.state()
+        home.write_state(msgspec.structs.replace(state, pid=0, owner=None))
+        return process is not None
+
+
+def status(data_dir: Path) -> Status:
+    """Look at the data folder's broker, and change nothing."""
+    home = _Home(data_dir)
+    state = home.state()
+    if not state.pid:
+        return Status(state="stopped")
+    if _process(home) is None:
+        return Status(state="died", message=failures.why(home.log))
+    bootstrap = _bootstrap(state)
+    found = Status(state="running", bootstrap=bootstrap, pid=state.pid, owner=state.owner)
+    if _answers(bootstrap, home, timeout_s=2.0):
+        return found
+    return msgspec.structs.replace(
+        found, state="silent", message=f"Kafka (process {state.pid}) does not answer: {home.log}"
+    )
+
+
+def _bootstrap(state: _State) -> str:
+    return f"127.0.0.1:{state.port}"
+
+
+def _process(home: _Home) -> psutil.Process | None:
+    """The broker's process, if the one that has its number is indeed this folder's broker."""
+    state = home.state()
+    try:
+        process = psutil.Process(state.pid) if state.pid else None
+        ours = process is not None and str(home.config) in process.cmdline()
+    except psutil.Error:
+        return None
+    return process if ours else None
+
+
+def _reused(home: _Home, data_dir: Path, state: _State) -> Broker:
+    bootstrap = _bootstrap(state)
+    if state.owner not in {None, os.getpid()}:
+        raise AlreadyRunning(data_dir, bootstrap, state.owner or 0)
+    if not _answers(bootstrap, home, timeout_s=_ANSWER_S):
+        raise UserError(
+            f"Kafka runs for {data_dir} (process {state.pid}) but has not answered on {bootstrap} "
+            f"for {_ANSWER_S:.0f} s. `burnrate kafka stop` ends it; its log is {home.log}"
+        )
+    return Broker(
+        bootstrap=bootstrap, pid=state.pid, owner=state.owner, reused=True, log=home.log
+    )
+
+
+def _launched(home: _Home, owner: int | None) -> Broker:
+    cache = jars.user_cache()
+    classpath = ":".join(map(str, jars.ready(cache)))
+    runtime = java.find()
+    classes = archive.archive_of(cache, runtime, JVM_OPTIONS, classpath)
+    command = [
+        str(runtime.program),
+        *archive.flags(classes, home.class_list),
+        *JVM_OPTIONS,
+        *("-cp", classpath),
+    ]
+    if not home.cluster_id():
+        _format(home, command)
+    broker = _on_some_port(home, command, owner)
+    archive.make_in_background(classes, home.class_list, runtime, JVM_OPTIONS, classpath)
+    return broker
+
+
+def _format(home: _Home, command: Sequence[str]) -> None:
+    # into a folder beside, renamed when it is whole: a start that is cut short leaves nothing
+    beside = home.folder / "data.new"
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(home.data, ignore_errors=True)
+    config = home.folder / "format.properties"
+    config.write_text(properties(port=1, controller_port=2, folder=beside.name), encoding="ascii")
+    cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(config)]
+    done = subprocess.run(  # noqa: S603  (Kafka's own tool)
+        [*command, *tool], cwd=home.folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise failures.ended("Kafka could not prepare its folder", done.stdout + done.stderr)
+    beside.rename(home.data)
+    config.unlink()
+
+
+def _on_some_port(home: _Home, command: Sequence[str], owner: int | None) -> Broker:
+    known = home.state()
+    for _ in range(_PORT_TRIES):
+        state = _State(
+            port=_free_port(known.port), controller_port=_free_port(known.controller_port)
+        )
+        pid = _spawn(home, command, state, owner)
+        state = msgspec.structs.replace(state, pid=pid, owner=owner)
+        home.write_state(state)
+        if _up(home, state):
+            bootstrap = _bootstrap(state)
+            return Broker(bootstrap=bootstrap, pid=pid, owner=owner, reused=False, log=home.log)
+        if not failures.port_taken(home.log):
+            break
+        known = _State()  # somebody was quicker: choose anew
+    home.write_state(msgspec.structs.replace(known, pid=0, owner=None))
+    raise failures.ended("Kafka did not start", failures.tail(home.log), home.log)
+
+
+def _free_port(preferred: int) -> int:
+    for port in (preferred, *random.sample(_PORTS, 100)):
+        with socket.socket() as probe, suppress(OSError):
+            # as Kafka itself binds: connections of an earlier broker that linger are no hindrance
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if port:
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise UserError(f"No free port among 127.0.0.1:{_PORTS.start} to {_PORTS.stop - 1} for Kafka.")
+
+
+def _spawn(home: _Home, command: Sequence[str], state: _State, owner: int | None) -> int:
+    config = properties(state.port, state.controller_port, home.data.name)
+    home.config.write_text(config, encoding="ascii")
+    if home.log.exists():
+        home.log.replace(home.log.with_suffix(".log.1"))
+    arguments = [*command, "kafka.Kafka", str(home.config)]
+    # a session of its own: Ctrl-C and a closed terminal are for its owner, which ends it in order
+    with home.log.open("w") as log:
+        if owner is None:
+            return subprocess.Popen(  # noqa: S603  (Kafka)
+                arguments,
+                cwd=home.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            ).pid
+        leash = subprocess.Popen(  # noqa: S603  (Kafka)
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py")), *arguments],
+            cwd=home.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+    _leashes[home.folder] = leash
+    assert leash.stdout is not None  # noqa: S101  (it is a pipe)
+    return int(leash.stdout.readline())
+
+
+def _up(home: _Home, state: _State) -> bool:
+    """Wait until the broker answers; False where it ended instead."""
+    deadline = time.monotonic() + _START_S
+    while _process(home) is not None and time.monotonic() < deadline:
+        if _answers(_bootstrap(state), home, timeout_s=0.5):
+            return True
+    return False
+
+
+def _answers(bootstrap: str, home: _Home, timeout_s: float) -> bool:
+    """Whether this folder's broker answers there, and not a stranger that took its port."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415  (slow to import)
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+    settings = {
+        "bootstrap.servers": bootstrap,
+        "log_level": 0,
+        "reconnect.backoff.ms": 20,
+        "reconnect.backoff.max.ms": 50,
+    }
+    try:
+        found = AdminClient(settings).list_topics(timeout=timeout_s)
+    except KafkaException:
+        return False
+    return bool(found.cluster_id == home.cluster_id())
+
+
+def _end(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(_STOP_S)
