@@ -35,7 +35,7 @@ class _Lazy(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name].target.partition(":")
         command = getattr(import_module(module), name)
-        assert isinstance(command, click.Command)  # noqa: S101  (the table is wrong otherwise)
+        assert isinstance(command, click.Command)  # the table is wrong otherwise
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -74,7 +74,8 @@ def topic_id(settings: Settings, name: str) -> str:
     topic does not exist or Kafka does not answer within 10 s.
     """
     topic = topic_name(settings, name)
-    asked = _admin(settings).describe_topics(
+    admin = _admin(settings)  # kept: its end would end the request
+    asked = admin.describe_topics(
         TopicCollection([topic]), request_timeout=ANSWER_TIMEOUT_S
     )
     return str(asked[topic].result(ANSWER_TIMEOUT_S + 1).topic_id)
@@ -90,7 +91,8 @@ def _create_topics(settings: Settings, topics: list[Topic]) -> None:
         )
         for topic in topics
     ]
-    made = _admin(settings).create_topics(wanted, request_timeout=ANSWER_TIMEOUT_S)
+    admin = _admin(settings)  # kept: its end would end the requests
+    made = admin.create_topics(wanted, request_timeout=ANSWER_TIMEOUT_S)
     for answer in made.values():
         try:
             answer.result(ANSWER_TIMEOUT_S + 1)
@@ -105,7 +107,9 @@ def _admin(settings: Settings) -> AdminClient:
 
 def _bootstrap(settings: Settings) -> str:
     if not settings.kafka:
-        raise UserError("no Kafka is named: set BURNRATE_KAFKA to host:port")
+        raise UserError(
+            "no Kafka is named: set BURNRATE_KAFKA, or run `burnrate kafka start`", exit_code=2
+        )
     return settings.kafka
 
 

@@ -1,9 +1,11 @@
 """The topics: their names, partitions and retention, in one table."""
 
+import zlib
+
 import msgspec
 
 PARTITIONS = 4
-"""Partitions of every topic that is keyed by SLO, and of the tables; source topics may have others."""
+"""Of every topic keyed by SLO or destination, and of the tables; the source may have others."""
 
 _DAY_MS = 86_400_000
 _SEGMENT_MS = 600_000  # ten minutes: compaction only ever touches closed segments
@@ -20,6 +22,9 @@ COMPACTED = {
 
 def _kept(days: int) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(days * _DAY_MS)}
+
+
+_YEAR = {"cleanup.policy": "compact,delete", "retention.ms": str(365 * _DAY_MS)}
 
 
 class Topic(msgspec.Struct, frozen=True):
@@ -59,10 +64,15 @@ def all_topics(*, replay: bool) -> tuple[Topic, ...]:
         Topic(DIGESTS, PARTITIONS, digests),
         Topic(STATUS, PARTITIONS, COMPACTED),
         Topic(HISTORY, PARTITIONS, COMPACTED),
-        Topic(ALERTS, PARTITIONS, COMPACTED),
+        Topic(ALERTS, PARTITIONS, {**COMPACTED, **_YEAR}),
         Topic(NOTICES, PARTITIONS, _kept(32)),
         Topic(DELIVERIES, PARTITIONS, _kept(32)),
         Topic(COMMANDS, PARTITIONS, _kept(32)),
         Topic(REJECTED, PARTITIONS, _kept(32)),
         Topic(CURSORS, 1, COMPACTED),
     )
+
+
+def partition_of(key: str) -> int:
+    """The partition of everything with this key (an SLO id, a destination): the same everywhere."""
+    return zlib.crc32(key.encode()) % PARTITIONS

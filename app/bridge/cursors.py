@@ -80,8 +80,10 @@ def _floor(place: Place, newest_id: int) -> Floor | None:
 
 
 def after(metrics: Place, newest_id: int) -> Place:
-    """Where to begin in a `shadow_results` that turns up late: what `metrics` told until now
-    about comparisons has been sent."""
+    """Where to begin in a `shadow_results` that turns up late.
+
+    What `metrics` told until now about comparisons has been sent.
+    """
     if metrics.last_id == 0:
         return Place()
     return Place(floor=Floor(at_ms=metrics.at_ms + 1, seen=(), upto_id=newest_id))

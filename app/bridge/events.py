@@ -48,24 +48,24 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     id: int | None = None
 
 
-class _Kept(msgspec.Struct):
+class _Kept(msgspec.Struct, rename="camel"):
     """The metadata fields that may leave; whatever else the text holds is not even decoded."""
 
-    exitCode: Any = None
-    memoryMB: Any = None
+    exit_code: Any = None
+    memory_mb: Any = msgspec.field(default=None, name="memoryMB")
     error: Any = None
-    headlessError: Any = None
-    conversationId: Any = None
-    issueTypes: Any = None
-    turnId: Any = None
-    latencyDelta: Any = None
+    headless_error: Any = None
+    conversation_id: Any = None
+    issue_types: Any = None
+    turn_id: Any = None
+    latency_delta: Any = None
 
 
 _kept = msgspec.json.Decoder(_Kept)
 
 
 def metrics_event(row: Row) -> Event:
-    """A row of `metrics`: id, timestamp, event, agent_id, cli_type, duration_ms, success, metadata.
+    """A row of `metrics`, in the order of `app.bridge.tables.METRICS`.
 
     Metadata that cannot be read is sent as an empty object: the execution still counts.
     """
@@ -83,8 +83,7 @@ def metrics_event(row: Row) -> Event:
 
 
 def comparison_event(row: Row) -> Event:
-    """A row of `shadow_results`: id, created_at, ticket_id, agent_id, tmux_success,
-    headless_success, output_match, latency_delta_ms, headless_error."""
+    """A row of `shadow_results`, in the order of `app.bridge.tables.SHADOW_RESULTS`."""
     id_, created_at, ticket_id, agent_id, tmux, headless, match, delta, error = row
     metadata = {
         "ticketId": _name(ticket_id),
@@ -132,13 +131,13 @@ def kept_metadata(text: Any) -> dict[str, Any]:
     except (msgspec.MsgspecError, RecursionError):
         return {}
     kept = {
-        "exitCode": _figure(found.exitCode),
-        "memoryMB": _figure(found.memoryMB),
-        "error": _text(found.headlessError if found.error is None else found.error),
-        "conversationId": None if found.conversationId is None else _name(found.conversationId),
-        "issueTypes": _issue_types(found.issueTypes),
-        "turnId": _figure(found.turnId),
-        "latencyDelta": _figure(found.latencyDelta),
+        "exitCode": _figure(found.exit_code),
+        "memoryMB": _figure(found.memory_mb),
+        "error": _text(found.headless_error if found.error is None else found.error),
+        "conversationId": None if found.conversation_id is None else _name(found.conversation_id),
+        "issueTypes": _issue_types(found.issue_types),
+        "turnId": _figure(found.turn_id),
+        "latencyDelta": _figure(found.latency_delta),
     }
     return {name: value for name, value in kept.items() if value is not None}
 

@@ -58,16 +58,27 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, order=True):
     oldest_at: int | None = None
 
 
-class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", omit_defaults=True):
-    """How far the intake has got with one partition of the source topic."""
+class PartitionMark(msgspec.Struct, frozen=True, array_like=True):
+    """How far one partition of the source topic has been read."""
 
     epoch: str
     partition: int
-    partitions: int  # of the source topic
     upto: int
     log_end: int
     kafka_ms: int  # now, where it is read to its end; else that of the last record read
+
+    @property
+    def at_end(self) -> bool:
+        """Nothing is left to read."""
+        return self.upto >= self.log_end
+
+
+class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", omit_defaults=True):
+    """How far one intake has got, over the partitions that it reads."""
+
     sent_ms: int
+    partitions: int  # of the source topic, whoever reads them
+    marks: tuple[PartitionMark, ...]
     heartbeat: Heartbeat | None = None
 
 
@@ -82,6 +93,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     upto: int
     definitions: str  # another set of definitions reads everything anew
+    heartbeat: Heartbeat | None = None  # the newest one, so that a restart does not forget it
 
 
 Begin = Literal["here", "log-start", "next-cut"]

@@ -42,7 +42,7 @@ def read(slo: Slo, ledger: Ledger, now: int) -> Figures:
         windows=windows,
         budget=_budget(slo, ledger, now, windows),
         failing={name: member for name, member in failing.items() if member.failed_at},
-        last_bad_at=ledger.last_bad_at(),
+        last_bad_at=ledger.last_bad_at(now),
         growth=(windows[GROWTH_S], _growth_before(slo, ledger, now)),
     )
 

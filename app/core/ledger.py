@@ -127,12 +127,22 @@ class Ledger:
 
     def examples(self, now_ms: int, window_s: int) -> list[Example]:
         """The newest failing executions of the window, newest first."""
-        found = [example for cells in self.rows(now_ms, window_s) for example in cells.examples]
+        found = [
+            example
+            for cells in self.rows(now_ms, window_s)
+            for example in cells.examples
+            if example.at <= now_ms
+        ]
         return sorted(found, key=lambda e: (e.at, e.offset), reverse=True)
 
-    def last_bad_at(self) -> int:
-        """When the newest bad event happened, ms; 0 where none is known."""
-        return max((cells.last_bad_at for cells in self._rows.values()), default=0)
+    def last_bad_at(self, now_ms: int) -> int:
+        """When the newest bad event up to now happened, ms; 0 where none is known.
+
+        Within a row that reaches beyond now (a replay that reads ahead) now stands for it.
+        """
+        rows = (row for row, cells in self._rows.items() if cells.last_bad_at)
+        newest = max((row for row in rows if row * 1000 <= now_ms), default=None)
+        return 0 if newest is None else min(self._rows[newest].last_bad_at, now_ms)
 
     def first_slot(self) -> int | None:
         """The start of the oldest slot that holds anything, s."""

@@ -59,6 +59,7 @@ def _make(archive: Path, class_list: Path, command: Sequence[str]) -> None:
         files = [f"-XX:SharedClassListFile={classes}", f"-XX:SharedArchiveFile={made}"]
         subprocess.run([program, *files, *options], check=True, timeout=300)  # noqa: S603
         made.replace(archive)
+    class_list.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

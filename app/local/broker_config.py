@@ -1,5 +1,8 @@
 """How the local broker is set: a whole Kafka for one machine, small, quick to start and to find."""
 
+SCRATCH = "scratch"
+"""A folder in the broker's working folder."""
+
 JVM_OPTIONS = (
     "-Xmx512m",
     "-XX:+UseSerialGC",  # the two make a start a third quicker, and 512 MB is too small for G1
@@ -7,7 +10,7 @@ JVM_OPTIONS = (
     "-XX:-UsePerfData",  # leaves files in /tmp when killed
     "-XX:+ExitOnOutOfMemoryError",  # half a broker is worse than none
     "-Djava.awt.headless=true",
-    "-Djava.io.tmpdir=.",  # native codecs are unpacked there; /tmp may be mounted noexec
+    f"-Djava.io.tmpdir={SCRATCH}",  # native codecs are unpacked there; /tmp may be noexec
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",

@@ -9,6 +9,8 @@ from app.errors import UserError
 
 _TAIL_LINES = 20
 
+_NOISE = ("\tat ", "\t... ", "WARNING: ")  # stack frames, and Java's own about its future
+
 _REMEDIES = {
     "No space left on device": (
         "The disk is full. Free some space, or set BURNRATE_DATA to a folder on another disk."
@@ -44,16 +46,22 @@ def told(folder: Path) -> Iterator[None]:
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log; empty where there is none."""
+    """The last lines of a log, without stack traces; empty where there is none."""
     try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+        lines = log.read_text(errors="replace").splitlines()
     except OSError:
         return ""
+    return "\n".join([line for line in lines if not line.startswith(_NOISE)][-_TAIL_LINES:])
 
 
 def port_taken(log: Path) -> bool:
     """Whether the broker ended because somebody else had its port."""
     return "Address already in use" in tail(log)
+
+
+def jvm_crashed(log: Path) -> bool:
+    """Whether it was the Java runtime itself that failed, not Kafka."""
+    return "fatal error has been detected by the Java Runtime" in tail(log)
 
 
 def why(log: Path) -> str:
@@ -65,5 +73,5 @@ def ended(what: str, said: str, log: Path | None = None) -> UserError:
     """The error for a Kafka that ended: `what` happened, and what it `said` at the end."""
     remedies = [remedy for sign, remedy in _REMEDIES.items() if sign in said]
     where = f"The end of {log}:" if log else "It said:"
-    lines = (line for line in said.splitlines() if not line.startswith("WARNING: "))
-    return UserError("\n".join([f"{what}.", *remedies, where, *(f"  {line}" for line in lines)]))
+    lines = [f"  {line}" for line in said.splitlines()]
+    return UserError("\n".join([f"{what}.", *remedies, where, *lines]))

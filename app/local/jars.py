@@ -134,7 +134,7 @@ def _try_to_fetch(jar: Jar, fetching: Path, download: Download) -> Path:
     for attempt in range(_TRIES):
         try:
             return download(jar, fetching / str(attempt))
-        except Exception as error:  # noqa: BLE001  (whatever the HTTP client raises: try again)
+        except Exception as error:  # whatever the HTTP client raises: try again
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise
             fault = error
@@ -177,7 +177,9 @@ def main(kafka_version: str) -> None:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         names = resolve(kafka_version)
         lines = pool.map(lambda name: _lock_line(name, Path(folder)), names)
-        head = f"# Apache Kafka {kafka_version}; made by `python -m app.local.jars {kafka_version}`\n"
+        head = (
+            f"# Apache Kafka {kafka_version}; made by `python -m app.local.jars {kafka_version}`\n"
+        )
         LOCK.write_text(head + "".join(lines), encoding="ascii")
 
 

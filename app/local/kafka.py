@@ -25,7 +25,7 @@ import psutil
 
 from app.errors import UserError
 from app.local import archive, failures, jars, java
-from app.local.broker_config import JVM_OPTIONS, properties
+from app.local.broker_config import JVM_OPTIONS, SCRATCH, properties
 
 _START_S = 90.0  # after a crash the logs are looked through first
 _ANSWER_S = 15.0
@@ -35,7 +35,9 @@ _PORT_TRIES = 5
 # a client that keeps trying a port of that range can be given it itself, and then holds it.
 _PORTS = range(20_000, 32_000)
 
-_leashes: dict[Path, subprocess.Popen[str]] = {}  # of the brokers that end with this process
+# What this process started, by folder. Held here: a leash lets go when its stdin is closed, which
+# the garbage collector would do.
+_children: dict[Path, subprocess.Popen[str]] = {}
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +60,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""  # for people: why it died, or that it does not answer
 
 
-class AlreadyRunning(UserError):
+class AlreadyRunning(UserError):  # noqa: N818  (it says what is, nothing went wrong)
     """The data folder's broker ends with another process, so nobody else can rely on it."""
 
     def __init__(self, data_dir: Path, bootstrap: str, owner: int) -> None:
@@ -90,6 +92,11 @@ class _Home:
         self.log = self.folder / "broker.log"
         self.class_list = self.folder / "classes.lst"
         self._state = self.folder / "broker.json"
+
+    def fresh_scratch(self) -> None:
+        """Native codecs are unpacked there, and a killed broker leaves them behind."""
+        shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
+        (self.folder / SCRATCH).mkdir()
 
     def state(self) -> _State:
         try:
@@ -132,7 +139,7 @@ def start(data_dir: Path, *, attached: bool = True) -> Broker:
     with failures.told(home.folder), home.alone():
         if (process := _process(home)) is not None:
             state = home.state()
-            if state.owner is None or psutil.pid_exists(state.owner):
+            if state.owner is None or _lives(state.owner):
                 return _reused(home, data_dir, state)
             _end(process)  # its owner is gone: it is about to end
         return _launched(home, os.getpid() if attached else None)
@@ -144,14 +151,10 @@ def stop(data_dir: Path) -> bool:
     if not home.folder.exists():
         return False
     with failures.told(home.folder), home.alone():
-        process = _process(home)
-        if process is not None:
-            _end(process)
-        if leash := _leashes.pop(home.folder, None):
-            leash.communicate()
-        state = home.state()
-        home.write_state(msgspec.structs.replace(state, pid=0, owner=None))
-        return process is not None
+        ran = _process(home) is not None
+        _end_and_reap(home)
+        home.write_state(msgspec.structs.replace(home.state(), pid=0, owner=None))
+        return ran
 
 
 def status(data_dir: Path) -> Status:
@@ -169,6 +172,13 @@ def status(data_dir: Path) -> Status:
     return msgspec.structs.replace(
         found, state="silent", message=f"Kafka (process {state.pid}) does not answer: {home.log}"
     )
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _bootstrap(state: _State) -> str:
@@ -195,9 +205,7 @@ def _reused(home: _Home, data_dir: Path, state: _State) -> Broker:
             f"Kafka runs for {data_dir} (process {state.pid}) but has not answered on {bootstrap} "
             f"for {_ANSWER_S:.0f} s. `burnrate kafka stop` ends it; its log is {home.log}"
         )
-    return Broker(
-        bootstrap=bootstrap, pid=state.pid, owner=state.owner, reused=True, log=home.log
-    )
+    return Broker(bootstrap=bootstrap, pid=state.pid, owner=state.owner, reused=True, log=home.log)
 
 
 def _launched(home: _Home, owner: int | None) -> Broker:
@@ -205,15 +213,18 @@ def _launched(home: _Home, owner: int | None) -> Broker:
     classpath = ":".join(map(str, jars.ready(cache)))
     runtime = java.find()
     classes = archive.archive_of(cache, runtime, JVM_OPTIONS, classpath)
-    command = [
-        str(runtime.program),
-        *archive.flags(classes, home.class_list),
-        *JVM_OPTIONS,
-        *("-cp", classpath),
-    ]
+    flags = archive.flags(classes, home.class_list)
+    command = [str(runtime.program), *flags, *JVM_OPTIONS, "-cp", classpath]
+    home.fresh_scratch()
     if not home.cluster_id():
         _format(home, command)
-    broker = _on_some_port(home, command, owner)
+    try:
+        broker = _on_some_port(home, command, owner)
+    except UserError:
+        if not failures.jvm_crashed(home.log) or not classes.exists():
+            raise
+        classes.unlink()  # the one part of this that nobody else has tried: go on without it
+        return _launched(home, owner)
     archive.make_in_background(classes, home.class_list, runtime, JVM_OPTIONS, classpath)
     return broker
 
@@ -248,6 +259,7 @@ def _on_some_port(home: _Home, command: Sequence[str], owner: int | None) -> Bro
         if _up(home, state):
             bootstrap = _bootstrap(state)
             return Broker(bootstrap=bootstrap, pid=pid, owner=owner, reused=False, log=home.log)
+        _end_and_reap(home)
         if not failures.port_taken(home.log):
             break
         known = _State()  # somebody was quicker: choose anew
@@ -273,34 +285,26 @@ def _spawn(home: _Home, command: Sequence[str], state: _State, owner: int | None
         home.log.replace(home.log.with_suffix(".log.1"))
     arguments = [*command, "kafka.Kafka", str(home.config)]
     # a session of its own: Ctrl-C and a closed terminal are for its owner, which ends it in order
+    leash = [sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py"))]
     with home.log.open("w") as log:
-        if owner is None:
-            return subprocess.Popen(  # noqa: S603  (Kafka)
-                arguments,
-                cwd=home.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            ).pid
-        leash = subprocess.Popen(  # noqa: S603  (Kafka)
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py")), *arguments],
+        child = subprocess.Popen(  # noqa: S603  (Kafka)
+            arguments if owner is None else [*leash, *arguments],
             cwd=home.folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL if owner is None else subprocess.PIPE,
+            stdout=log if owner is None else subprocess.PIPE,
             stderr=log,
             text=True,
             start_new_session=True,
         )
-    _leashes[home.folder] = leash
-    assert leash.stdout is not None  # noqa: S101  (it is a pipe)
-    return int(leash.stdout.readline())
+    _children[home.folder] = child
+    # the leash's first line is the number of the process on it
+    return int(child.stdout.readline()) if child.stdout else child.pid
 
 
 def _up(home: _Home, state: _State) -> bool:
     """Wait until the broker answers; False where it ended instead."""
     deadline = time.monotonic() + _START_S
-    while _process(home) is not None and time.monotonic() < deadline:
+    while _children[home.folder].poll() is None and time.monotonic() < deadline:
         if _answers(_bootstrap(state), home, timeout_s=0.5):
             return True
     return False
@@ -322,6 +326,17 @@ def _answers(bootstrap: str, home: _Home, timeout_s: float) -> bool:
     except KafkaException:
         return False
     return bool(found.cluster_id == home.cluster_id())
+
+
+def _reap(home: _Home) -> None:
+    if child := _children.pop(home.folder, None):
+        child.communicate()
+
+
+def _end_and_reap(home: _Home) -> None:
+    if (process := _process(home)) is not None:
+        _end(process)
+    _reap(home)
 
 
 def _end(process: psutil.Process) -> None:

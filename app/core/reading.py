@@ -1,0 +1,193 @@
+"""Reading one partition of the source topic: records in, digests out. Pure: the log decides all."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from app.core import events
+from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat
+from app.core.events import HEARTBEAT, Event, Refused
+from app.core.folding import Entry, Folder, Groups, Sheet, group, metadata_of
+
+_HOUR_MS = 3_600_000
+
+
+class Record(NamedTuple):
+    """A record of the source topic: offset, Kafka time (ms), value."""
+
+    offset: int
+    kafka_ms: int
+    value: bytes | None
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that could not be read: a value of `slo.rejected`."""
+
+    topic: str
+    partition: int
+    offset: int
+    index: int  # within the record's array
+    reason: str
+    kafka_ms: int
+    head: str  # the beginning of the record, to recognise it by
+
+
+class Seen(msgspec.Struct):
+    """What became of the events that were read, for the metrics."""
+
+    counted: int = 0
+    ignored: int = 0
+    late: int = 0
+    rejected: int = 0
+    left_out: int = 0  # records of a chunk whose beginning is not known
+
+
+HEAD_CHARS = 200
+
+
+class PartitionReader:
+    """The open chunk of one partition. Feed it records in order, take digests from it."""
+
+    def __init__(
+        self, folders: Sequence[Folder], *, topic: str, epoch: str, partition: int, skip: bool
+    ) -> None:
+        self.epoch, self.partition = epoch, partition
+        self.start = self.upto = 0
+        self.kafka_ms = 0
+        self.heartbeat: Heartbeat | None = None
+        self.seen = Seen()
+        self.rejected: list[Rejected] = []
+        self._folders = folders
+        self._topic = topic
+        self._known = frozenset().union(*(folder.events for folder in folders))
+        self._skip = skip  # until the next cut: this chunk's beginning is not known
+        self._begun = False
+        self._sheets: list[Sheet] = []
+        self._news = False
+
+    @property
+    def source(self) -> str:
+        """Names the partition across deletions of its topic."""
+        return f"{self.epoch}/{self.partition}"
+
+    @property
+    def skipping(self) -> bool:
+        """Before the next cut: no offset read so far is a chunk's start."""
+        return self._skip
+
+    @property
+    def urgent(self) -> bool:
+        """A zero-tolerance event waits to be sent."""
+        return any(sheet.urgent for sheet in self._sheets)
+
+    @property
+    def news(self) -> bool:
+        """Something was read since the last digests."""
+        return self._news
+
+    def read(self, records: Iterable[Record]) -> tuple[list[Digest], list[Groups]]:
+        """Read records in order: the last digests of every chunk they end, and what was counted."""
+        finals: list[Digest] = []
+        counted: list[Groups] = []
+        entries: list[Entry] = []
+        number, hour = (self.upto - 1) // CHUNK_RECORDS, self.kafka_ms // _HOUR_MS
+        for record in records:
+            offset, kafka_ms, _ = record
+            if not self._begun or offset // CHUNK_RECORDS != number or kafka_ms // _HOUR_MS > hour:
+                self._fold(entries, counted)
+                entries = []
+                finals += self._cut(offset)
+            number, hour = offset // CHUNK_RECORDS, kafka_ms // _HOUR_MS
+            self.upto, self.kafka_ms = offset + 1, kafka_ms
+            if self._skip:
+                self.seen.left_out += 1
+            else:
+                self._entries(record, entries)
+        self._fold(entries, counted)
+        return finals, counted
+
+    def _cut(self, offset: int) -> list[Digest]:
+        """End the open chunk, and begin one with the record at `offset`."""
+        finals = list(self._digests(final=True)) if self._begun else []
+        if self._begun or offset % CHUNK_RECORDS == 0:
+            self._skip = False
+        self._begun = True
+        self.start = offset
+        self._sheets = [Sheet(f, self.source, self.partition) for f in self._folders]
+        return finals
+
+    def _fold(self, entries: list[Entry], counted: list[Groups]) -> None:
+        if entries:
+            groups = group(entries)
+            for sheet in self._sheets:
+                sheet.fold(groups)
+            counted.append(groups)
+            self._news = True
+
+    def _entries(self, record: Record, into: list[Entry]) -> None:
+        offset, kafka_ms, value = record
+        for index, event in enumerate(events.decode(value)):
+            if isinstance(event, Refused):
+                self._reject(record, index, event)
+            elif event.event in self._known:
+                self._entry(record, index, event, into)
+            elif event.event == HEARTBEAT:
+                self._hear(event, kafka_ms)
+            else:
+                self.seen.ignored += 1
+
+    def _entry(self, record: Record, index: int, event: Event, into: list[Entry]) -> None:
+        try:
+            at = events.event_time(event, record.kafka_ms)
+        except Refused as refused:
+            self._reject(record, index, refused)
+            return
+        if at is None:
+            self.seen.late += 1
+            return
+        self.seen.counted += 1
+        into.append(Entry(event, at, record.offset, record.kafka_ms))
+
+    def _hear(self, event: Event, kafka_ms: int) -> None:
+        metadata = metadata_of(event)
+        try:
+            at = events.event_time(event, kafka_ms)
+            oldest = events.parse_timestamp(metadata.oldestAt) if metadata.oldestAt else None
+        except Refused:
+            at = None
+        if at is not None:
+            beat = Heartbeat(at, metadata.backlog or 0, oldest)
+            if self.heartbeat is None or beat.at >= self.heartbeat.at:
+                self.heartbeat = beat
+        self.seen.ignored += 1
+
+    def _reject(self, record: Record, index: int, refused: Refused) -> None:
+        self.seen.rejected += 1
+        head = (record.value or b"")[: HEAD_CHARS * 4].decode("utf-8", "replace")[:HEAD_CHARS]
+        self.rejected.append(
+            Rejected(
+                topic=self._topic,
+                partition=self.partition,
+                offset=record.offset,
+                index=index,
+                reason=str(refused)[:500],
+                kafka_ms=record.kafka_ms,
+                head=head,
+            )
+        )
+
+    def digests(self) -> list[Digest]:
+        """The digests of what is news."""
+        self._news = False
+        return list(self._digests(final=False))
+
+    def _digests(self, *, final: bool) -> Iterator[Digest]:
+        if self._skip:
+            return
+        for sheet in self._sheets:
+            digest = sheet.digest(
+                start=self.start, upto=self.upto, kafka_ms=self.kafka_ms, final=final
+            )
+            if digest is not None:
+                yield digest

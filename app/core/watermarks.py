@@ -1,0 +1,60 @@
+"""What time it is for the judge, and how far behind the present that is."""
+
+from app.core.chunks import Heartbeat, PartitionMark, Watermark
+
+FRESH_MS = 5000
+"""A watermark comes every second; one older than this says nothing of the present."""
+
+
+class Board:
+    """The newest watermark of every partition of the source topic."""
+
+    def __init__(self) -> None:
+        self._marks: dict[int, tuple[int, PartitionMark]] = {}  # partition → (sent, mark)
+        self._partitions = 0
+        self.heartbeat: Heartbeat | None = None
+
+    def take(self, watermark: Watermark) -> None:
+        """Keep what is newer than what is known."""
+        self._partitions = max(watermark.partitions, 1)
+        for mark in watermark.marks:
+            known = self._marks.get(mark.partition)
+            if known is None or known[0] <= watermark.sent_ms:
+                self._marks[mark.partition] = (watermark.sent_ms, mark)
+        beat = watermark.heartbeat
+        if beat is not None and (self.heartbeat is None or beat > self.heartbeat):
+            self.heartbeat = beat
+
+    @property
+    def complete(self) -> bool:
+        """Every partition has been heard of."""
+        return bool(self._partitions) and all(p in self._marks for p in range(self._partitions))
+
+    def at_end(self, wall_ms: int) -> bool:
+        """Every partition is read to its end, as of a moment ago."""
+        return self.complete and all(
+            mark.at_end and wall_ms - sent <= FRESH_MS for sent, mark in self._marks.values()
+        )
+
+    def read_until(self) -> int | None:
+        """The least Kafka time that all partitions have been read to, ms; None: not known yet."""
+        if not self.complete:
+            return None
+        return min(mark.kafka_ms for _, mark in self._marks.values())
+
+    def judge_time(self, wall_ms: int, *, replay: bool) -> int | None:
+        """The wall clock where everything is read, else how far it is read, ms."""
+        if not replay and self.at_end(wall_ms):
+            return wall_ms
+        return self.read_until()
+
+    def lag_ms(self, wall_ms: int) -> int | None:
+        """How long the oldest unread record may have waited; None: not known yet."""
+        until = self.read_until()
+        if until is None:
+            return None
+        return 0 if self.at_end(wall_ms) else max(0, wall_ms - until)
+
+    def caught_up(self, wall_ms: int) -> bool:
+        """The intake is at the log's end, and the bridge has sent its backlog."""
+        return self.at_end(wall_ms) and (self.heartbeat is None or not self.heartbeat.backlog)

@@ -1,0 +1,370 @@
+"""The intake: `kokino.events` in, digests out. It holds no state that could be lost.
+
+Offsets are committed at chunk starts only and after the digests are acknowledged, so a restart
+reads at most one chunk of each partition again, and what it sends again changes nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    OffsetAndMetadata,
+    TopicPartition,
+)
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
+
+from app.clock import Clock
+from app.core import chunks
+from app.core.chunks import Digest, Heartbeat, Mark, PartitionMark, Watermark
+from app.core.events import HEARTBEAT
+from app.core.folding import Folder, Groups
+from app.core.reading import PartitionReader, Record, Seen
+from app.core.slos import Slo
+from app.kafka import client_options, topic_id, topic_name
+from app.metrics import STATUSES, Metrics
+from app.settings import Settings
+from app.topics import DIGESTS, EVENTS, PARTITIONS, REJECTED, partition_of
+
+log = logging.getLogger(__name__)
+
+FLUSH_S = 0.1
+TICK_S = 1.0
+BATCH_RECORDS = 4000
+RESTART_S = 1.0
+SESSION_MS = 6000
+
+_encode = msgspec.json.Encoder().encode
+_marks = msgspec.json.Decoder(Mark)
+_HEARTBEAT = HEARTBEAT.encode()
+
+
+def group_id(settings: Settings) -> str:
+    """The intake's consumer group."""
+    return topic_name(settings, "burnrate-intake")
+
+
+def fingerprint(folders: Sequence[Folder]) -> str:
+    """Changes with any definition: then everything is read anew for the one that is new."""
+    return "-".join(sorted(f"{folder.slo}:{folder.fingerprint}" for folder in folders))
+
+
+class Intake(ConsumerRebalanceListener):
+    """Reads the partitions that the group gives it, until it is stopped."""
+
+    def __init__(self, settings: Settings, slos: Iterable[Slo], metrics: Metrics, clock: Clock) -> None:
+        self._settings = settings
+        self._topic = topic_name(settings, EVENTS)
+        self._folders = [Folder(slo.id, slo.definition, self._topic) for slo in slos]
+        self._definitions = fingerprint(self._folders)
+        self._metrics = metrics
+        self._clock = clock
+        self._readers: dict[TopicPartition, PartitionReader] = {}
+        self._marked: dict[TopicPartition, bytes] = {}
+        self._counted_upto: dict[TopicPartition, int] = {}
+        self._generation = 0
+        self._replayed_until = 0
+        self._heartbeat: Heartbeat | None = None
+        self.progress_at = clock()
+
+    async def run(self) -> None:
+        """Read for ever; after an error everything begins anew at the committed chunk starts."""
+        while True:
+            try:
+                await self._session()
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                self._metrics.intake_restarts.inc()
+                log.exception("the intake begins anew in %s s", RESTART_S)
+                await asyncio.sleep(RESTART_S)
+
+    async def _session(self) -> None:
+        options = client_options(self._settings)
+        self._consumer = AIOKafkaConsumer(
+            **options,
+            group_id=group_id(self._settings),
+            group_instance_id=f"intake-{self._settings.instance}" if self._settings.instance else None,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=SESSION_MS // 6,
+            metadata_max_age_ms=5000,  # so that added partitions are seen soon
+            fetch_max_bytes=16 * 1024 * 1024,
+        )
+        self._producer = AIOKafkaProducer(
+            **options, enable_idempotence=True, compression_type="lz4", max_request_size=8_000_000
+        )
+        self._admin = AIOKafkaAdminClient(**options)
+        try:
+            for client in (self._admin, self._producer):
+                await client.start()
+            self._consumer.subscribe([self._topic], listener=self)
+            await self._consumer.start()
+            await self._read()
+        finally:
+            self._readers.clear()
+            for client in (self._consumer, self._producer, self._admin):
+                await _stop(client)
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Whoever gets them reads their open chunks again."""
+        self._generation += 1
+        self._readers.clear()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Begin each partition at a chunk's start."""
+        if not assigned:
+            return
+        epoch = await asyncio.to_thread(topic_id, self._settings, EVENTS)
+        committed = await self._admin.list_consumer_group_offsets(group_id(self._settings))
+        starts = await self._consumer.beginning_offsets(list(assigned))
+        for tp in assigned:
+            self._begin(tp, epoch, committed.get(tp), starts[tp])
+        self._generation += 1
+
+    def _begin(
+        self, tp: TopicPartition, epoch: str, committed: OffsetAndMetadata | None, log_start: int
+    ) -> None:
+        offset = committed.offset if committed and committed.offset >= 0 else None
+        mark = _mark_of(committed)
+        begin = chunks.where_to_begin(
+            committed=offset,
+            mark=mark,
+            epoch=epoch,
+            log_start=log_start,
+            definitions=self._definitions,
+        )
+        if begin == "log-start" or offset is None or offset < log_start:
+            offset = log_start
+        if begin == "next-cut":
+            log.warning("%s [%s]: offset %s is no chunk start", tp.topic, tp.partition, offset)
+        reader = PartitionReader(
+            self._folders,
+            topic=tp.topic,
+            epoch=epoch,
+            partition=tp.partition,
+            skip=begin == "next-cut",
+        )
+        reader.start = reader.upto = offset
+        same = mark is not None and mark.epoch == epoch
+        self._counted_upto[tp] = mark.upto if mark and same else 0
+        if mark and mark.heartbeat and (not self._heartbeat or mark.heartbeat > self._heartbeat):
+            self._heartbeat = mark.heartbeat
+        self._readers[tp] = reader
+        self._consumer.seek(tp, offset)
+
+    async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        flushed = ticked = 0.0
+        while True:
+            wait_s = max(0.0, flushed + FLUSH_S - loop.time()) if self._news() else FLUSH_S
+            generation = self._generation
+            batches = await self._consumer.getmany(
+                timeout_ms=int(wait_s * 1000), max_records=BATCH_RECORDS
+            )
+            if generation != self._generation:
+                self._start_over()  # these records may be from before the rebalance's seek
+                continue
+            await self._take(batches)
+            now = loop.time()
+            if self._urgent() or (self._news() and now >= flushed + FLUSH_S):
+                await self._flush()
+                flushed = now
+            if now >= ticked + TICK_S:
+                await self._tick()
+                ticked = now
+
+    def _start_over(self) -> None:
+        for tp, reader in self._readers.items():
+            self._consumer.seek(tp, reader.start)
+
+    def _news(self) -> bool:
+        return any(reader.news for reader in self._readers.values())
+
+    def _urgent(self) -> bool:
+        return any(reader.urgent for reader in self._readers.values())
+
+    async def _take(self, batches: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        for tp, fetched in batches.items():
+            reader = self._readers.get(tp)
+            if reader is None:
+                continue
+            self.progress_at = self._clock()
+            records = [Record(r.offset, r.timestamp, r.value) for r in fetched]
+            for piece in _by_heartbeat(records) if self._settings.replay else (records,):
+                await self._take_piece(tp, reader, piece)
+
+    async def _take_piece(self, tp: TopicPartition, reader: PartitionReader, records: list[Record]) -> None:
+        finals, counted = reader.read(records)
+        self._observe(tp, reader, counted)
+        if reader.heartbeat and (not self._heartbeat or reader.heartbeat > self._heartbeat):
+            self._heartbeat = reader.heartbeat
+        await self._send(finals)
+        if self._settings.replay:
+            await self._send(reader.digests())
+            await self._replay_tick()
+
+    async def _flush(self) -> None:
+        await self._send([d for reader in self._readers.values() for d in reader.digests()])
+
+    async def _send(self, digests: list[Digest]) -> None:
+        """Send digests in order, and wait until Kafka has them."""
+        topic = topic_name(self._settings, DIGESTS)
+        sent = [
+            await self._producer.send(
+                topic, _encode(d), key=d.slo.encode(), partition=partition_of(d.slo)
+            )
+            for d in digests
+        ]
+        rejected = [r for reader in self._readers.values() for r in reader.rejected]
+        for one in rejected:
+            if one.offset >= self._counted_upto.get(TopicPartition(one.topic, one.partition), 0):
+                key = f"{one.topic}/{one.partition}/{one.offset}/{one.index}".encode()
+                sent.append(
+                    await self._producer.send(
+                        topic_name(self._settings, REJECTED), _encode(one), key=key
+                    )
+                )
+        for reader in self._readers.values():
+            reader.rejected.clear()
+        if sent:
+            await asyncio.gather(*sent)
+
+    async def _tick(self) -> None:
+        """Once a second: say how far it is read, and commit."""
+        if self._news():
+            await self._flush()
+        await self._send_watermark(self._watermark())
+        await self._commit()
+
+    async def _replay_tick(self) -> None:
+        """In a replay time passes with the data: say so whenever all partitions have moved on."""
+        watermark = self._watermark()
+        until = min((mark.kafka_ms for mark in watermark.marks), default=0)
+        if until > self._replayed_until and len(watermark.marks) == watermark.partitions:
+            self._replayed_until = until
+            await self._send_watermark(watermark)
+
+    def _watermark(self) -> Watermark:
+        now = self._clock()
+        marks = [
+            mark for tp, reader in self._readers.items() if (mark := self._mark_partition(tp, reader, now))
+        ]
+        known = self._consumer.partitions_for_topic(self._topic) or ()
+        return Watermark(
+            sent_ms=now, partitions=len(known), marks=tuple(marks), heartbeat=self._heartbeat
+        )
+
+    def _mark_partition(
+        self, tp: TopicPartition, reader: PartitionReader, now: int
+    ) -> PartitionMark | None:
+        log_end = self._consumer.last_stable_offset(tp)
+        if log_end is None or log_end < 0:
+            return None
+        position = max(reader.upto, self._positions(tp))
+        at_end = position >= log_end
+        kafka_ms = now if at_end and not self._settings.replay else reader.kafka_ms
+        return PartitionMark(reader.epoch, tp.partition, position, log_end, kafka_ms)
+
+    def _positions(self, tp: TopicPartition) -> int:
+        """How far the partition is read, past the markers of transactions (which are no records)."""
+        state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
+        return state.position if state is not None and state.has_valid_position else 0
+
+    async def _send_watermark(self, watermark: Watermark) -> None:
+        value, topic = _encode(watermark), topic_name(self._settings, DIGESTS)
+        sent = [
+            await self._producer.send(topic, value, key=b"watermark", partition=partition)
+            for partition in range(PARTITIONS)
+        ]
+        await asyncio.gather(*sent)
+
+    async def _commit(self) -> None:
+        """Commit each partition's chunk start, with the mark that says it is one."""
+        offsets = dict(self._offsets())
+        if not offsets:
+            return
+        try:
+            await self._consumer.commit(offsets)
+        except (CommitFailedError, RebalanceInProgressError, IllegalStateError) as error:
+            log.info("not committed, the partitions are moving: %s", error)
+
+    def _offsets(self) -> Iterator[tuple[TopicPartition, OffsetAndMetadata]]:
+        for tp, reader in self._readers.items():
+            if reader.skipping:
+                continue
+            mark = Mark(
+                epoch=reader.epoch,
+                start=reader.start,
+                upto=reader.upto,
+                definitions=self._definitions,
+                heartbeat=self._heartbeat,
+            )
+            metadata = _encode(mark)
+            if self._marked.get(tp) != metadata:
+                self._marked[tp] = metadata
+                yield tp, OffsetAndMetadata(reader.start, metadata.decode())
+
+    def _observe(self, tp: TopicPartition, reader: PartitionReader, counted: list[Groups]) -> None:
+        """Count for Prometheus, leaving out what was counted before the restart."""
+        seen, reader.seen = reader.seen, Seen()
+        for result in Seen.__struct_fields__:
+            number = getattr(seen, result)
+            if number:
+                self._metrics.events.labels(result).inc(number)
+        since = self._counted_upto.get(tp, 0)
+        for groups in counted:
+            for key, entries in groups.items():
+                fresh = [entry for entry in entries if entry.offset >= since]
+                if key.event in STATUSES and fresh:
+                    self._observe_executions(key.event, key.agent_id, key.cli_type, fresh)
+
+    def _observe_executions(self, event: str, agent_id: str, cli_type: str, entries: list[Any]) -> None:
+        agent = self._metrics.agent(agent_id)
+        failed = sum(not entry.event.success for entry in entries)
+        if event == "EXECUTION_COMPLETED":
+            self._metrics.executions.labels(agent, cli_type, "success").inc(len(entries) - failed)
+            self._metrics.executions.labels(agent, cli_type, "failure").inc(failed)
+            durations = self._metrics.durations.labels(agent, cli_type)
+            for entry in entries:
+                if entry.event.duration_ms is not None:
+                    durations.observe(entry.event.duration_ms / 1000)
+        else:
+            self._metrics.executions.labels(agent, cli_type, STATUSES[event]).inc(len(entries))
+
+
+def _mark_of(committed: OffsetAndMetadata | None) -> Mark | None:
+    if committed is None or not committed.metadata:
+        return None
+    try:
+        return _marks.decode(committed.metadata.encode())
+    except msgspec.MsgspecError:
+        return None  # somebody else's commit
+
+
+def _by_heartbeat(records: list[Record]) -> Iterator[list[Record]]:
+    """Records in pieces that end with a heartbeat, at which a replay's time moves on."""
+    piece: list[Record] = []
+    for record in records:
+        piece.append(record)
+        if record.value is not None and _HEARTBEAT in record.value[:200]:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+async def _stop(client: Any) -> None:  # noqa: ANN401 - aiokafka's clients have no common type
+    try:
+        await client.close() if isinstance(client, AIOKafkaAdminClient) else await client.stop()
+    except Exception:
+        log.debug("a Kafka client did not stop cleanly", exc_info=True)

@@ -1,0 +1,157 @@
+"""What Prometheus scrapes. Labels come from configuration, or are capped; all begin with 0."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+EXECUTION_BUCKETS_S = (1, 5, 10, 30, 60, 120)  # Kokino's own
+DETECTION_BUCKETS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 30, 300)
+AGENTS_KEPT = 200  # label values of agent_id; all further ones are "…others"
+OTHERS = "…others"
+STATUSES = {
+    "EXECUTION_COMPLETED": "success",
+    "EXECUTION_FAILED": "failure",
+    "EXECUTION_TIMEOUT": "timeout",
+}
+
+
+class Metrics:
+    """All metrics of one worker, in a registry of their own."""
+
+    def __init__(self, slos: Iterable[str] = ()) -> None:
+        self.registry = CollectorRegistry()
+        self._agents: set[str] = set()
+        self._kokino()
+        self._reading()
+        self._judging(list(slos))
+        self._delivering()
+
+    def _kokino(self) -> None:
+        by = ("agent_id", "cli_type")
+        self.executions = Counter(
+            "headless_executions",
+            "Executions that ended",
+            (*by, "status"),
+            registry=self.registry,
+        )
+        self.durations = Histogram(
+            "headless_execution_duration_seconds",
+            "How long completed executions took",
+            by,
+            buckets=EXECUTION_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.availability = Gauge(
+            "headless_availability",
+            "Share of executions that succeeded over the compliance period",
+            registry=self.registry,
+        )
+        self.latency_p95 = Gauge(
+            "headless_latency_p95_ms",
+            "P95 of execution times over 24 hours, in milliseconds",
+            registry=self.registry,
+        )
+
+    def _reading(self) -> None:
+        self.events = Counter(
+            "burnrate_events", "Events read, by what became of them", ("result",), registry=self.registry
+        )
+        for result in ("counted", "ignored", "late", "rejected", "left_out"):
+            self.events.labels(result)
+        self.digests = Counter(
+            "burnrate_digests", "Digests merged, by outcome", ("outcome",), registry=self.registry
+        )
+        for outcome in ("taken", "repeated", "overlap", "unknown"):
+            self.digests.labels(outcome)
+        self.lag = Gauge(
+            "burnrate_consumer_lag_seconds",
+            "How long the oldest unread event may have waited",
+            registry=self.registry,
+        )
+        self.intake_restarts = Counter(
+            "burnrate_intake_restarts", "Times the intake began anew after an error", registry=self.registry
+        )
+
+    def _judging(self, slos: list[str]) -> None:
+        one = ("slo",)
+        self.sli = Gauge(
+            "burnrate_slo_sli", "Headline SLI: a ratio, ms or MB", one, registry=self.registry
+        )
+        self.budget_remaining = Gauge(
+            "burnrate_slo_budget_remaining_ratio",
+            "Share of the error budget that is left",
+            one,
+            registry=self.registry,
+        )
+        self.burn = Gauge(
+            "burnrate_slo_burn_rate", "Burn rate over a window", ("slo", "window"), registry=self.registry
+        )
+        self.frozen = Gauge(
+            "burnrate_slo_frozen", "1 while deployments are frozen", one, registry=self.registry
+        )
+        self.open_incidents = Gauge(
+            "burnrate_incident_open", "Open incidents", ("slo", "severity"), registry=self.registry
+        )
+        self.incident_changes = Counter(
+            "burnrate_incident_changes", "Changes of incidents", ("slo", "kind"), registry=self.registry
+        )
+        self.judge_seconds = Histogram(
+            "burnrate_judge_seconds",
+            "Time to judge one SLO",
+            buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.1),
+            registry=self.registry,
+        )
+        self.blind = Gauge("burnrate_blind", "1 while nothing can be judged", registry=self.registry)
+        self.config_errors = Gauge(
+            "burnrate_config_last_reload_failed",
+            "1 while the configuration on disk is not the one in force",
+            registry=self.registry,
+        )
+        for slo in slos:
+            for gauge in (self.sli, self.budget_remaining, self.frozen):
+                gauge.labels(slo)
+            for severity in ("P1", "P2"):
+                self.open_incidents.labels(slo, severity)
+            for window in ("1h", "6h", "7d"):
+                self.burn.labels(slo, window)
+            for kind in ("trigger", "resolve"):
+                self.incident_changes.labels(slo, kind)
+
+    def _delivering(self) -> None:
+        self.notifications = Counter(
+            "burnrate_notifications",
+            "Attempts to tell somebody, by outcome",
+            ("destination", "outcome"),
+            registry=self.registry,
+        )
+        self.unconfigured = Gauge(
+            "burnrate_destination_unconfigured",
+            "1 where a destination has no secret and is printed only",
+            ("destination",),
+            registry=self.registry,
+        )
+        self.broken = Gauge(
+            "burnrate_destination_broken",
+            "1 where a destination refused for good",
+            ("destination",),
+            registry=self.registry,
+        )
+        self.waiting = Gauge(
+            "burnrate_notifications_waiting",
+            "Notices that wait to be sent",
+            ("destination",),
+            registry=self.registry,
+        )
+        self.detection = Histogram(
+            "burnrate_detection_seconds",
+            "From the newest failing event of a trigger to the destination's answer",
+            buckets=DETECTION_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def agent(self, name: str) -> str:
+        """An agent's label value, capped in number."""
+        if name in self._agents or len(self._agents) < AGENTS_KEPT:
+            self._agents.add(name)
+            return name
+        return OTHERS
