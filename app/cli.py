@@ -8,8 +8,6 @@ import click
 
 from app.errors import UserError
 
-USAGE = 2
-
 
 class Command(NamedTuple):
     """Where a command is (`module:name`), and its line in `burnrate --help`."""

@@ -24,9 +24,9 @@ from app.core.slos import (
     Operator,
     Slo,
 )
+from app.core.vitals import ALERTER
 from app.errors import UserError
 
-ALERTER = "alerter"
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST_WINDOW_S = 30 * 86_400
 

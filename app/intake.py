@@ -6,6 +6,7 @@ reads at most one chunk of each partition again, and what it sends again changes
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -72,6 +73,8 @@ class Intake(ConsumerRebalanceListener):
         self._generation = 0
         self._replayed_until = 0
         self._heartbeat: Heartbeat | None = None
+        self._minute: deque[tuple[int, int]] = deque(maxlen=60)  # counted, rejected; by second
+        self._counted = self._rejected = 0
         self.progress_at = clock()
 
     async def run(self) -> None:
@@ -243,6 +246,8 @@ class Intake(ConsumerRebalanceListener):
         """Once a second: say how far it is read, and commit."""
         if self._news():
             await self._flush()
+        self._minute.append((self._counted, self._rejected))
+        self._counted = self._rejected = 0
         await self._send_watermark(self._watermark())
         await self._commit()
 
@@ -261,7 +266,11 @@ class Intake(ConsumerRebalanceListener):
         ]
         known = self._consumer.partitions_for_topic(self._topic) or ()
         return Watermark(
-            sent_ms=now, partitions=len(known), marks=tuple(marks), heartbeat=self._heartbeat
+            sent_ms=now,
+            partitions=len(known),
+            marks=tuple(marks),
+            heartbeat=self._heartbeat,
+            last_minute=(sum(c for c, _ in self._minute), sum(r for _, r in self._minute)),
         )
 
     def _mark_partition(
@@ -317,6 +326,8 @@ class Intake(ConsumerRebalanceListener):
     def _observe(self, tp: TopicPartition, reader: PartitionReader, counted: list[Groups]) -> None:
         """Count for Prometheus, leaving out what was counted before the restart."""
         seen, reader.seen = reader.seen, Seen()
+        self._counted += seen.counted
+        self._rejected += seen.rejected
         for result in Seen.__struct_fields__:
             number = getattr(seen, result)
             if number:

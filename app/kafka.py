@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka.helpers import create_ssl_context
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from app.errors import UserError
 from app.settings import KafkaSecurity, Settings
@@ -75,10 +75,17 @@ def topic_id(settings: Settings, name: str) -> str:
     """
     topic = topic_name(settings, name)
     admin = _admin(settings)  # kept: its end would end the request
-    asked = admin.describe_topics(
-        TopicCollection([topic]), request_timeout=ANSWER_TIMEOUT_S
-    )
+    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_TIMEOUT_S)
     return str(asked[topic].result(ANSWER_TIMEOUT_S + 1).topic_id)
+
+
+def topic_config(settings: Settings, name: str) -> dict[str, str]:
+    """The topic's settings as they are in force. Waits and raises as `topic_id` does."""
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic_name(settings, name))
+    admin = _admin(settings)
+    asked = admin.describe_configs([resource], request_timeout=ANSWER_TIMEOUT_S)
+    entries = asked[resource].result(ANSWER_TIMEOUT_S + 1)
+    return {entry.name: entry.value for entry in entries.values()}
 
 
 def _create_topics(settings: Settings, topics: list[Topic]) -> None:

@@ -16,7 +16,6 @@ from typing import TypeVar
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
-from app.bridge.cursors import Cursor
 from app.bridge.events import Event, conversations_event, heartbeat
 from app.bridge.source import Backlog, Batch, Source
 from app.bridge.writer import TakenOver, Writer
@@ -52,7 +51,7 @@ def bridge_name(data_dir: Path) -> str:
     return hashlib.sha256(str(path).encode()).hexdigest()[:12]
 
 
-async def run_bridge(
+async def run_bridge(  # noqa: PLR0913  (the wiring of one process)
     settings: Settings,
     data_dir: Path,
     *,
@@ -186,7 +185,9 @@ class Bridge:
 
     async def _news(self) -> None:
         """Wait until Kokino has written something or a heartbeat is due."""
-        while time.monotonic() < self._beat_due and not await self._read(self._source.changed):
+        while time.monotonic() < self._beat_due:
+            if await self._read(self._source.changed):
+                return
             await asyncio.sleep(POLL_S)
 
     async def _read(self, read: Callable[[], T], *, final: bool = False) -> T:

@@ -122,7 +122,7 @@ def heartbeat(bridge: str, at_ms: int, backlog: int, oldest_at: str | None) -> E
     )
 
 
-def kept_metadata(text: Any) -> dict[str, Any]:
+def kept_metadata(text: object) -> dict[str, Any]:
     """The fields of a metadata text that may leave, trimmed; empty where it cannot be read."""
     if not isinstance(text, str):
         return {}
@@ -161,22 +161,22 @@ def iso_time(at_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _figure(value: Any) -> int | float | None:
+def _figure(value: object) -> int | float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     return str(value)[:NAME_CHARS]
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text[:ERROR_CHARS]
 
 
-def _issue_types(value: Any) -> list[str] | None:
+def _issue_types(value: object) -> list[str] | None:
     return [_name(one) for one in value[:MAX_ISSUE_TYPES]] if isinstance(value, list) else None
 
 

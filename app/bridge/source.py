@@ -179,9 +179,8 @@ class Source:
 
     def __init__(self, data_dir: Path) -> None:
         """Check the folder; raises UserError where it is not Kokino's."""
-        metrics = data_dir / "metrics.db"
-        _check_folder(data_dir, metrics)
-        self._metrics = Database(metrics)
+        check_folder(data_dir)
+        self._metrics = Database(data_dir / "metrics.db")
         self._kokino = Database(data_dir / "kokino.db")
 
     def close(self) -> None:
@@ -265,7 +264,9 @@ def _new_of(pages: list[Page], taken: list[list[Line]]) -> tuple[list[set[int]],
     return new, places
 
 
-def _check_folder(data_dir: Path, metrics: Path) -> None:
+def check_folder(data_dir: Path) -> None:
+    """Raise UserError where the folder holds no metrics.db of Kokino's."""
+    metrics = data_dir / "metrics.db"
     if not data_dir.is_dir():
         raise UserError(
             f"{data_dir} is no folder: give the one that holds Kokino's metrics.db", exit_code=2

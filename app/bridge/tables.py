@@ -97,8 +97,21 @@ def read_page(
 
 def rows_by_time(connection: sqlite3.Connection, table: Table) -> Iterator[Line]:
     """Every row, oldest first, whichever way its time is written; unreadable times come last."""
-    time = f"strftime('%Y-%m-%d %H:%M:%f', {table.time})"
+    time = _sortable(table)
     return timed(connection.execute(f"{table.select} ORDER BY {time} IS NULL, {time}, id"), 0)
+
+
+def time_span(connection: sqlite3.Connection, table: Table) -> tuple[int | None, int | None]:
+    """Times of the oldest and the newest row in ms; None where no time can be read."""
+    time = _sortable(table)
+    oldest, newest = connection.execute(
+        f"SELECT min({time}), max({time}) FROM {table.name}"  # noqa: S608
+    ).fetchone()
+    return moment_ms(oldest), moment_ms(newest)
+
+
+def _sortable(table: Table) -> str:
+    return f"strftime('%Y-%m-%d %H:%M:%f', {table.time})"
 
 
 def timed(rows: Iterator[Row] | Sequence[Row], at_ms: int) -> Iterator[Line]:

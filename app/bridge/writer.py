@@ -41,6 +41,7 @@ class Load:
         self._topic = topic
         self.partitions = sorted(partitions)
         self._batches: dict[int, list[Any]] = {}
+        self.records = 0  # gathered since the last send
 
     def add(self, event: Event, at_ms: int | None = None) -> None:
         """One event, to the partition of its agent; `at_ms` is the record's time, else now."""
@@ -56,7 +57,7 @@ class Load:
 
     async def send(self) -> None:
         """Send all of it and wait until Kafka has it; raises the first failure."""
-        batches, self._batches = self._batches, {}
+        batches, self._batches, self.records = self._batches, {}, 0
         sent = await asyncio.gather(*(self._send(*item) for item in batches.items()))
         await asyncio.gather(*(future for futures in sent for future in futures))
 
@@ -67,6 +68,7 @@ class Load:
         ]
 
     def _append(self, partition: int, key: bytes, value: bytes, at_ms: int | None) -> None:
+        self.records += 1
         batches = self._batches.setdefault(partition, [])
         if not batches or not batches[-1].append(key=key, value=value, timestamp=at_ms):
             batches.append(self._producer.create_batch())

@@ -80,6 +80,7 @@ class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", omit
     partitions: int  # of the source topic, whoever reads them
     marks: tuple[PartitionMark, ...]
     heartbeat: Heartbeat | None = None
+    last_minute: tuple[int, int] = (0, 0)  # events counted, events rejected
 
 
 Message = Digest | Watermark

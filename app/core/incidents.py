@@ -459,8 +459,8 @@ def _due_at(step: Step, incident: Incident, firing: Sequence[FiringRule]) -> int
 
 
 def _ripe(step: Step, firing: Sequence[FiringRule], figures: Figures | None, now: int) -> bool:
-    if figures is None:
-        return True
+    if figures is None:  # nothing is seen: clocks run on, conditions wait
+        return step.condition is None
     if not meets(step.condition, figures):
         return False
     if not step.after_s:

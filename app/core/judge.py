@@ -207,6 +207,31 @@ def _freeze_notice(slo: Slo, route: Route, change: FreezeChange, seen: Figures) 
     )
 
 
+def keep_time(slo: Slo, route: Route, before: SloState, ledger: Ledger, now: int) -> Judged:
+    """While nothing can be judged: incidents stay as they are, escalation clocks run on."""
+    seen = figures.read(slo, ledger, before.judged_at)
+    found = signals.read(slo, seen)
+    state, changes = before, list[Change]()
+    for name, incident in before.lanes.items():
+        if incident.open:
+            firing = [
+                FiringRule(s.rule, s.severity, before.rules[s.rule].since, true_now=True)
+                for s in found
+                if lane_of(s.rule) == name and s.rule in incident.rules and s.rule in before.rules
+            ]
+            after, more = incidents.escalate(incident, lane(slo, route, name), firing, None, now)
+            state = replace(state, lanes={**state.lanes, name: after})
+            changes += more
+    told = [n for change in changes for n in stories.tell(slo, route, change, seen, found, ledger)]
+    return Judged(
+        state=state,
+        figures=seen,
+        signals=found,
+        notices=tuple(told),
+        changed=tuple({c.incident.key: c.incident for c in changes}.values()),
+    )
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator wants: a value of `slo.commands`."""
 

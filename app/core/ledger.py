@@ -148,6 +148,11 @@ class Ledger:
         """The start of the oldest slot that holds anything, s."""
         return min(self._slots[COARSE.name], default=None)
 
+    def newest_slot(self, now_ms: int) -> int | None:
+        """The start of the newest slot up to now that holds anything, s."""
+        slots = (slot for slot in self._slots[COARSE.name] if slot * 1000 <= now_ms)
+        return max(slots, default=None)
+
     def slots(self, grain: Grain) -> Mapping[int, Counts]:
         """The counts by slot, for charts."""
         return self._slots[grain.name]

@@ -22,6 +22,7 @@ from app.core.ownership import Route
 from app.core.rules import INACTIVE
 from app.core.signals import Signal
 from app.core.slos import Slo
+from app.core.vitals import WATCHES
 
 BURN_SHOWN = ("1h", "6h", "7d")
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
@@ -181,6 +182,27 @@ def of_incident(slo: Slo, incident: Incident, ledger: Ledger, now: int) -> Docum
     """An incident with its evidence: one value of `slo.alerts`."""
     window_s = stories.evidence_window(slo, incident.rules)
     at = incident.resolved_at or now
+    named = stories.contributors(ledger, at, window_s, _CONTRIBUTORS_SHOWN)
+    evidence = {
+        "window": window_s,
+        "contributors": [of_contributor(one) for one in named],
+        "examples": [of_example(e) for e in ledger.examples(at, window_s)[:_EXAMPLES_SHOWN]],
+    }
+    return _incident(incident) | {
+        "runbook": stories.runbook_of(slo, incident),
+        "evidence": evidence,
+    }
+
+
+def of_own_incident(incident: Incident) -> Document:
+    """An incident of the alerter itself, which has no executions as evidence."""
+    return _incident(incident) | {
+        "runbook": WATCHES[incident.lane].runbook,
+        "evidence": {"window": 0, "contributors": [], "examples": []},
+    }
+
+
+def _incident(incident: Incident) -> Document:
     who = incident.acknowledged
     return {
         "key": incident.key,
@@ -194,7 +216,6 @@ def of_incident(slo: Slo, incident: Incident, ledger: Ledger, now: int) -> Docum
         "resolvedAt": iso(incident.resolved_at),
         "resolvedBy": incident.resolved_by or None,
         "why": incident.why or None,
-        "runbook": stories.runbook_of(slo, incident),
         "escalation": [
             {
                 "to": ", ".join(step.to),
@@ -211,16 +232,6 @@ def of_incident(slo: Slo, incident: Incident, ledger: Ledger, now: int) -> Docum
             {"at": iso(entry.at), "kind": entry.kind, "reason": entry.reason}
             for entry in incident.history
         ],
-        "evidence": {
-            "window": window_s,
-            "contributors": [
-                of_contributor(c)
-                for c in stories.contributors(ledger, at, window_s, _CONTRIBUTORS_SHOWN)
-            ],
-            "examples": [
-                of_example(e) for e in ledger.examples(at, window_s)[:_EXAMPLES_SHOWN]
-            ],
-        },
     }
 
 

@@ -13,6 +13,7 @@ class Board:
         self._marks: dict[int, tuple[int, PartitionMark]] = {}  # partition → (sent, mark)
         self._partitions = 0
         self.heartbeat: Heartbeat | None = None
+        self.last_minute = (0, 0)  # events counted and rejected by the intake heard last
 
     def take(self, watermark: Watermark) -> None:
         """Keep what is newer than what is known."""
@@ -21,6 +22,7 @@ class Board:
             known = self._marks.get(mark.partition)
             if known is None or known[0] <= watermark.sent_ms:
                 self._marks[mark.partition] = (watermark.sent_ms, mark)
+        self.last_minute = watermark.last_minute
         beat = watermark.heartbeat
         if beat is not None and (self.heartbeat is None or beat > self.heartbeat):
             self.heartbeat = beat

@@ -6,7 +6,6 @@ emoji at the limit never makes a text too long, whichever way it is counted.
 
 import re
 import unicodedata
-from typing import Any
 
 import msgspec
 
@@ -76,7 +75,7 @@ def tamed(notice: Notice) -> Notice:
     return msgspec.convert(_tamed(msgspec.to_builtins(notice)), Notice)
 
 
-def _tamed(value: Any) -> Any:
+def _tamed(value: object) -> object:
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, dict):

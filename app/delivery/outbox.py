@@ -2,7 +2,7 @@
 
 | state   | on                              | becomes                                        |
 |---------|---------------------------------|------------------------------------------------|
-| –       | a notice                        | queued; skipped where it is stale              |
+| none    | a notice                        | queued; skipped where it is stale              |
 | queued  | its turn                        | sending (stored before the request is made)    |
 | queued  | its incident resolves           | skipped                                        |
 | sending | accepted, printed               | sent                                           |
@@ -16,7 +16,7 @@ milliseconds since the epoch.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -39,6 +39,7 @@ GIVE_UP_S = {"pagerduty": 6 * 3600, "slack": 3600}
 
 OPENS: frozenset[Kind] = frozenset({"trigger", "escalate", "freeze"})
 CLOSES: frozenset[Kind] = frozenset({"resolve", "unfreeze"})
+_Key = TypeVar("_Key")
 _FINISHED: frozenset[State] = frozenset({"sent", "skipped", "failed"})
 
 
@@ -104,6 +105,7 @@ class Outbox:
         self._entries: dict[str, Entry] = {}
         self._scopes: dict[tuple[str, str], dict[str, Entry]] = {}
         self._waiting: dict[str, dict[str, Entry]] = {}  # unfinished, by incident
+        self._last_seq = 0
         for entry in sorted(entries, key=lambda entry: entry.seq):
             self.put(entry)
 
@@ -116,6 +118,7 @@ class Outbox:
     def put(self, entry: Entry) -> None:
         """Take in what has been stored."""
         self._entries[entry.id] = entry
+        self._last_seq = max(self._last_seq, entry.seq)
         self._scopes.setdefault(scope_of(entry.notice), {})[entry.id] = entry
         _place(self._waiting, entry.notice.incident, entry, keep=not entry.finished)
 
@@ -142,8 +145,7 @@ class Outbox:
         """
         if notice.id in self._entries:
             return []
-        seq = max((entry.seq for entry in self._entries.values()), default=0) + 1
-        entry = Entry(notice=notice, seq=seq, queued_at=now)
+        entry = Entry(notice=notice, seq=self._last_seq + 1, queued_at=now)
         scope = [*self._scope(entry)]
         stale = stale_after_ms is not None and notice.at < now - stale_after_ms
         if stale and not (entry.closes and _is_told(scope)):
@@ -169,15 +171,15 @@ class Outbox:
 
     def opened_with(self, entry: Entry) -> str:
         """The fingerprint that what this entry closes was told with; empty where none is known."""
-        marks = [e.fingerprint for e in _since_closed(self._scope(entry)) if e.told and e.fingerprint]
+        marks = [
+            e.fingerprint for e in _since_closed(self._scope(entry)) if e.told and e.fingerprint
+        ]
         return marks[-1] if marks else ""
 
     def forgettable(self, now: int) -> list[Entry]:
         """Finished entries that nothing will ask for any more."""
         return [
-            entry
-            for scope in self._scopes.values()
-            for entry in _old(list(scope.values()), now)
+            entry for scope in self._scopes.values() for entry in _old(list(scope.values()), now)
         ]
 
     def _scope(self, entry: Entry) -> list[Entry]:
@@ -201,8 +203,10 @@ def recovered(entries: Iterable[Entry], now: int) -> list[Entry]:
 
 
 def pruned(scope: list[Entry], now: int) -> list[Entry]:
-    """What a waiting resolve makes pointless: everything queued before it, and, where nothing of
-    the incident was ever told, the resolve itself."""
+    """What a waiting resolve makes pointless.
+
+    That is everything queued before it, and, where nothing of it was ever told, the resolve itself.
+    """
     closers = [e for e in scope if e.closes and e.state == "queued"]
     if not closers:
         return []
@@ -301,9 +305,7 @@ def _urgency(entry: Entry) -> tuple[str, int]:
     return entry.notice.severity, entry.seq
 
 
-def _place[K](
-    index: dict[K, dict[str, Entry]], key: K, entry: Entry, *, keep: bool
-) -> None:
+def _place(index: dict[_Key, dict[str, Entry]], key: _Key, entry: Entry, *, keep: bool) -> None:
     if keep:
         index.setdefault(key, {})[entry.id] = entry
     elif key in index:

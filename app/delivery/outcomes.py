@@ -1,15 +1,15 @@
 """What came of an attempt, read from the answer by the tables of the services. Pure.
 
-| answer                 | Slack webhook                           | PagerDuty Events v2            |
-|------------------------|-----------------------------------------|--------------------------------|
-| 200 `ok` / 202         | accepted                                | accepted                       |
-| 400                    | once more as text, then permanent       | permanent: message and errors  |
-| 403, 404, 410          | permanent                               | permanent                      |
-| 3xx, other 4xx         | permanent (redirects are not followed)  | permanent                      |
-| 408                    | retry                                   | retry                          |
-| 429                    | retry after `Retry-After`, bounded      | the same                       |
-| 5xx, other 200         | retry                                   | retry                          |
-| network error, time-out| retry                                   | retry                          |
+| answer                 | Slack webhook                          | PagerDuty Events v2            |
+|------------------------|----------------------------------------|--------------------------------|
+| 200 `ok` / 202         | accepted                               | accepted                       |
+| 400                    | once more as text, then permanent      | permanent: message and errors  |
+| 403, 404, 410          | permanent                              | permanent                      |
+| 3xx, other 4xx         | permanent (redirects are not followed) | permanent                      |
+| 408                    | retry                                  | retry                          |
+| 429                    | retry after `Retry-After`, bounded     | the same                       |
+| 5xx, other 200         | retry                                  | retry                          |
+| network error, time-out| retry                                  | retry                          |
 """
 
 import math
@@ -72,18 +72,18 @@ class Answer(msgspec.Struct, frozen=True):
 def of_slack(answer: Answer, *, text_alone: bool) -> Outcome:
     """What an incoming webhook's answer means; `text_alone`: the fallback has been sent."""
     said = plain(answer.body.decode(errors="replace").strip(), _REASON)
-    if answer.status == 200 and said == "ok":  # noqa: PLR2004
+    if answer.status == 200 and said == "ok":
         return Accepted(200)
-    if answer.status == 400 and not text_alone:  # noqa: PLR2004
+    if answer.status == 400 and not text_alone:
         return FallbackText(f"400 {said}")
-    if answer.status == 200:  # noqa: PLR2004 - something between us answers, not Slack
+    if answer.status == 200:
         return Retry(f"200 without ok: {said}", status=200, unsure=True)
     return _of_status(answer, said)
 
 
 def of_pagerduty(answer: Answer) -> Outcome:
     """What the Events API's answer means."""
-    if answer.status == 202:  # noqa: PLR2004
+    if answer.status == 202:
         return Accepted(202)
     return _of_status(answer, _pagerduty_reason(answer.body))
 
@@ -101,11 +101,11 @@ def _pagerduty_reason(body: bytes) -> str:
 def _of_status(answer: Answer, said: str) -> Outcome:
     status = answer.status
     reason = f"{status} {said}".strip()
-    if status == 429:  # noqa: PLR2004
+    if status == 429:
         return Retry(reason, after_s=retry_after_s(answer), status=status)
-    if status >= 500 or status == 408 or status < 300:  # noqa: PLR2004
+    if status >= 500 or status == 408 or status < 300:
         # 503 says that it was not taken; any other may come after it was
-        return Retry(reason, status=status, unsure=status != 503)  # noqa: PLR2004
+        return Retry(reason, status=status, unsure=status != 503)
     return Permanent(reason, status)
 
 

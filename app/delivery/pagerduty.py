@@ -104,9 +104,7 @@ def _details(
     """Words first, for the phone; then the same as data, for what reads it."""
     more: dict[str, object] = {"conversation_count": len(notice.story.conversations)}
     names = ("lead", "findings", "budget", "objective", "owner", "next", "contributors", "examples")
-    said = {
-        name: cut(wording.part(name, tame, PLAIN, addresses, **more), _SHARE) for name in names
-    }
+    said = {name: cut(wording.part(name, tame, PLAIN, addresses, **more), _SHARE) for name in names}
     story = tame.story
     facts = {
         "incident": tame.incident,

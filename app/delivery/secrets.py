@@ -32,7 +32,9 @@ ALSO_SECRET = (
 PAGERDUTY_KEY_LENGTH = 32
 REMOVED = "[secret]"
 _LEAST_REMOVED = 6  # shorter ones would take ordinary words along
-_SLACK_HOOK = re.compile(r"https?://[\w.-]*slack[\w.-]*/(?:services|workflows|triggers)/[^\s\"'<>]+")
+_SLACK_HOOK = re.compile(
+    r"https?://[\w.-]*slack[\w.-]*/(?:services|workflows|triggers)/[^\s\"'<>]+"
+)
 
 
 class Secret(msgspec.Struct, frozen=True):

@@ -31,7 +31,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_client() -> httpx.AsyncClient:
-    """A client for all destinations; the caller closes it. Its own time-outs are off: ours is total."""
+    """A client for all destinations; the caller closes it. The time-out is `send_once`'s."""
     for name in ("httpx", "httpcore"):  # their lines hold whole URLs
         logging.getLogger(name).setLevel(logging.WARNING)
     direct = ("all://127.0.0.1", "all://localhost", "all://[::1]")  # never through a proxy

@@ -105,7 +105,7 @@ def _letter(
 def message(
     notice: Notice, wording: Wording, addresses: Addresses, *, possible_duplicate: bool = False
 ) -> dict[str, Any]:
-    """The JSON for an incoming webhook. Valid and within Slack's limits whatever the notice says."""
+    """The JSON for an incoming webhook: valid and within limits, whatever the notice says."""
     letter = _letter(notice, wording, addresses, possible_duplicate=possible_duplicate)
     title = f"{mark(notice)} {_single(letter.part('title')) or notice.severity}"
     blocks: list[dict[str, Any]] = [

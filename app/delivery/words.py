@@ -20,10 +20,11 @@ def amount(value: float, unit: str, apart_from: float | None = None) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     # a ratio just below 1 never reads "100.0 %"
-    others = [o for o in (apart_from, 1.0 if unit == "ratio" else None) if o not in (None, value)]
+    others = {1.0, apart_from} if unit == "ratio" else {apart_from}
+    others -= {None, value}
     for digits in range(_DIGITS.get(unit, 1), _MOST_DIGITS):
         text = _written(value, unit, digits)
-        if all(text != _written(other, unit, digits) for other in others if other is not None):
+        if text not in {_written(other, unit, digits) for other in others if other is not None}:
             break
     return text
 
@@ -57,13 +58,13 @@ def span(seconds: float) -> str:
     if not math.isfinite(seconds):
         return "unknown"
     left = max(0, round(seconds))
+    units = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    first = next((i for i, (unit_s, _) in enumerate(units) if left >= unit_s), 3)
     parts = []
-    for unit_s, name in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+    for unit_s, name in units[first : first + 2 if first < 2 else first + 1]:
         count, left = divmod(left, unit_s)
         if count:
             parts.append(f"{count:,} {name}")
-        if parts and (len(parts) == 2 or unit_s == 60):  # noqa: PLR2004 - two units are enough
-            break
     return " ".join(parts) or "0 s"
 
 

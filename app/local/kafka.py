@@ -5,18 +5,15 @@ state is in `DATA/kafka/`: `data/` (the logs), `server.properties`, `broker.log`
 which remembers process and ports, so that a broker that starts again is found where it was.
 """
 
-import fcntl
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -24,17 +21,14 @@ import msgspec
 import psutil
 
 from app.errors import UserError
-from app.local import archive, failures, jars, java
-from app.local.broker_config import JVM_OPTIONS, SCRATCH, properties
+from app.local import archive, failures, jars, java, ports
+from app.local.broker_config import JVM_OPTIONS, properties
+from app.local.broker_home import Home, State
 
 _START_S = 90.0  # after a crash the logs are looked through first
 _ANSWER_S = 15.0
 _STOP_S = 15.0
 _PORT_TRIES = 5
-# Below the range that systems hand out to clients (32768 on, Linux): while the broker is away,
-# a client that keeps trying a port of that range can be given it itself, and then holds it.
-_PORTS = range(20_000, 32_000)
-
 # What this process started, by folder. Held here: a leash lets go when its stdin is closed, which
 # the garbage collector would do.
 _children: dict[Path, subprocess.Popen[str]] = {}
@@ -73,59 +67,6 @@ class AlreadyRunning(UserError):  # noqa: N818  (it says what is, nothing went w
         self.owner = owner
 
 
-class _State(msgspec.Struct, frozen=True, kw_only=True):
-    """`broker.json`: written when a broker is launched, kept when it has ended (pid 0)."""
-
-    pid: int = 0
-    port: int = 0
-    controller_port: int = 0
-    owner: int | None = None
-
-
-class _Home:
-    """The folder of one broker."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.folder = data_dir.absolute() / "kafka"
-        self.data = self.folder / "data"
-        self.config = self.folder / "server.properties"
-        self.log = self.folder / "broker.log"
-        self.class_list = self.folder / "classes.lst"
-        self._state = self.folder / "broker.json"
-
-    def fresh_scratch(self) -> None:
-        """Native codecs are unpacked there, and a killed broker leaves them behind."""
-        shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
-        (self.folder / SCRATCH).mkdir()
-
-    def state(self) -> _State:
-        try:
-            return msgspec.json.decode(self._state.read_bytes(), type=_State)
-        except (OSError, msgspec.DecodeError):
-            return _State()
-
-    def write_state(self, state: _State) -> None:
-        beside = self._state.with_suffix(".new")
-        beside.write_bytes(msgspec.json.encode(state))
-        beside.replace(self._state)
-
-    def cluster_id(self) -> str:
-        """The id given when the storage was formatted; empty before that."""
-        with suppress(OSError):
-            for line in (self.data / "meta.properties").read_text(encoding="ascii").splitlines():
-                if line.startswith("cluster.id="):
-                    return line.removeprefix("cluster.id=")
-        return ""
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Nobody else starts or stops this folder's broker meanwhile."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-
 def start(data_dir: Path, *, attached: bool = True) -> Broker:
     """Give the data folder's broker, after starting it where it does not run.
 
@@ -135,7 +76,7 @@ def start(data_dir: Path, *, attached: bool = True) -> Broker:
     Raises AlreadyRunning where it runs and ends with another process, and UserError where it
     cannot be started: without network at the very first start, on a full disk, …
     """
-    home = _Home(data_dir)
+    home = Home(data_dir)
     with failures.told(home.folder), home.alone():
         if (process := _process(home)) is not None:
             state = home.state()
@@ -147,7 +88,7 @@ def start(data_dir: Path, *, attached: bool = True) -> Broker:
 
 def stop(data_dir: Path) -> bool:
     """End the data folder's broker, whoever started it; False where none ran."""
-    home = _Home(data_dir)
+    home = Home(data_dir)
     if not home.folder.exists():
         return False
     with failures.told(home.folder), home.alone():
@@ -159,7 +100,7 @@ def stop(data_dir: Path) -> bool:
 
 def status(data_dir: Path) -> Status:
     """Look at the data folder's broker, and change nothing."""
-    home = _Home(data_dir)
+    home = Home(data_dir)
     state = home.state()
     if not state.pid:
         return Status(state="stopped")
@@ -181,11 +122,11 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _bootstrap(state: _State) -> str:
+def _bootstrap(state: State) -> str:
     return f"127.0.0.1:{state.port}"
 
 
-def _process(home: _Home) -> psutil.Process | None:
+def _process(home: Home) -> psutil.Process | None:
     """The broker's process, if the one that has its number is indeed this folder's broker."""
     state = home.state()
     try:
@@ -196,7 +137,7 @@ def _process(home: _Home) -> psutil.Process | None:
     return process if ours else None
 
 
-def _reused(home: _Home, data_dir: Path, state: _State) -> Broker:
+def _reused(home: Home, data_dir: Path, state: State) -> Broker:
     bootstrap = _bootstrap(state)
     if state.owner not in {None, os.getpid()}:
         raise AlreadyRunning(data_dir, bootstrap, state.owner or 0)
@@ -208,7 +149,7 @@ def _reused(home: _Home, data_dir: Path, state: _State) -> Broker:
     return Broker(bootstrap=bootstrap, pid=state.pid, owner=state.owner, reused=True, log=home.log)
 
 
-def _launched(home: _Home, owner: int | None) -> Broker:
+def _launched(home: Home, owner: int | None) -> Broker:
     cache = jars.user_cache()
     classpath = ":".join(map(str, jars.ready(cache)))
     runtime = java.find()
@@ -229,15 +170,14 @@ def _launched(home: _Home, owner: int | None) -> Broker:
     return broker
 
 
-def _format(home: _Home, command: Sequence[str]) -> None:
+def _format(home: Home, command: Sequence[str]) -> None:
     # into a folder beside, renamed when it is whole: a start that is cut short leaves nothing
     beside = home.folder / "data.new"
     shutil.rmtree(beside, ignore_errors=True)
     shutil.rmtree(home.data, ignore_errors=True)
     config = home.folder / "format.properties"
     config.write_text(properties(port=1, controller_port=2, folder=beside.name), encoding="ascii")
-    cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(config)]
+    tool = ["kafka.tools.StorageTool", "format", "-t", _new_cluster_id(), "-c", str(config)]
     done = subprocess.run(  # noqa: S603  (Kafka's own tool)
         [*command, *tool], cwd=home.folder, capture_output=True, text=True, check=False
     )
@@ -247,11 +187,20 @@ def _format(home: _Home, command: Sequence[str]) -> None:
     config.unlink()
 
 
-def _on_some_port(home: _Home, command: Sequence[str], owner: int | None) -> Broker:
+def _new_cluster_id() -> str:
+    """A random UUID as Kafka writes it: base64, and no "-" in front, which reads as an option."""
+    while (text := urlsafe_b64encode(uuid.uuid4().bytes).decode()).startswith("-"):
+        pass
+    return text.rstrip("=")
+
+
+def _on_some_port(home: Home, command: Sequence[str], owner: int | None) -> Broker:
     known = home.state()
     for _ in range(_PORT_TRIES):
-        state = _State(
-            port=_free_port(known.port), controller_port=_free_port(known.controller_port)
+        if known.pid:  # it was killed
+            ports.wait_for(known.port)
+        state = State(
+            port=ports.free(known.port), controller_port=ports.free(known.controller_port)
         )
         pid = _spawn(home, command, state, owner)
         state = msgspec.structs.replace(state, pid=pid, owner=owner)
@@ -262,23 +211,12 @@ def _on_some_port(home: _Home, command: Sequence[str], owner: int | None) -> Bro
         _end_and_reap(home)
         if not failures.port_taken(home.log):
             break
-        known = _State()  # somebody was quicker: choose anew
+        known = State()  # somebody was quicker: choose anew
     home.write_state(msgspec.structs.replace(known, pid=0, owner=None))
     raise failures.ended("Kafka did not start", failures.tail(home.log), home.log)
 
 
-def _free_port(preferred: int) -> int:
-    for port in (preferred, *random.sample(_PORTS, 100)):
-        with socket.socket() as probe, suppress(OSError):
-            # as Kafka itself binds: connections of an earlier broker that linger are no hindrance
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if port:
-                probe.bind(("127.0.0.1", port))
-                return port
-    raise UserError(f"No free port among 127.0.0.1:{_PORTS.start} to {_PORTS.stop - 1} for Kafka.")
-
-
-def _spawn(home: _Home, command: Sequence[str], state: _State, owner: int | None) -> int:
+def _spawn(home: Home, command: Sequence[str], state: State, owner: int | None) -> int:
     config = properties(state.port, state.controller_port, home.data.name)
     home.config.write_text(config, encoding="ascii")
     if home.log.exists():
@@ -301,7 +239,7 @@ def _spawn(home: _Home, command: Sequence[str], state: _State, owner: int | None
     return int(child.stdout.readline()) if child.stdout else child.pid
 
 
-def _up(home: _Home, state: _State) -> bool:
+def _up(home: Home, state: State) -> bool:
     """Wait until the broker answers; False where it ended instead."""
     deadline = time.monotonic() + _START_S
     while _children[home.folder].poll() is None and time.monotonic() < deadline:
@@ -310,7 +248,7 @@ def _up(home: _Home, state: _State) -> bool:
     return False
 
 
-def _answers(bootstrap: str, home: _Home, timeout_s: float) -> bool:
+def _answers(bootstrap: str, home: Home, timeout_s: float) -> bool:
     """Whether this folder's broker answers there, and not a stranger that took its port."""
     from confluent_kafka import KafkaException  # noqa: PLC0415  (slow to import)
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
@@ -328,12 +266,12 @@ def _answers(bootstrap: str, home: _Home, timeout_s: float) -> bool:
     return bool(found.cluster_id == home.cluster_id())
 
 
-def _reap(home: _Home) -> None:
+def _reap(home: Home) -> None:
     if child := _children.pop(home.folder, None):
         child.communicate()
 
 
-def _end_and_reap(home: _Home) -> None:
+def _end_and_reap(home: Home) -> None:
     if (process := _process(home)) is not None:
         _end(process)
     _reap(home)

@@ -6,7 +6,6 @@ import msgspec
 
 from app.core import rows as merging
 from app.core.chunks import Digest
-from app.core.judge import SloState
 from app.core.ledger import Ledger
 from app.core.cells import Cells, Gauge
 from app.core.ownership import Route
@@ -14,25 +13,26 @@ from app.core.rows import Merged, Row
 from app.core.slos import Slo
 from app.core.slots import FINE, GRAINS, Grain
 from app.stream.records import Records
+from app.stream.standing import Standing
 
 ROWS_CACHED = 128
 
 _encode = msgspec.json.Encoder().encode
 _row = msgspec.json.Decoder(Row)
 _gauge = msgspec.json.Decoder(Gauge)
-_state = msgspec.json.Decoder(SloState)
 
 
 class Account:
     """Takes digests, keeps the ledger true, and knows which rows must be written."""
 
-    def __init__(self, slo: Slo, route: Route, tables: dict[str, Records], states: Records) -> None:
+    def __init__(
+        self, slo: Slo, route: Route, tables: dict[str, Records], standing: Standing
+    ) -> None:
         self.slo, self.route = slo, route
+        self.standing = standing
         self.ledger = Ledger()
-        self.state = SloState()
         self.fingerprint = slo.definition.fingerprint()
         self._tables = tables
-        self._states = states
         self._cache: dict[str, Row] = {}
         self._dirty: dict[str, set[str]] = {name: set() for name in GRAINS}
         self._gauge_dirty = False
@@ -41,15 +41,15 @@ class Account:
     def _prefix(self) -> str:
         return f"{self.slo.id}/{self.fingerprint}/"
 
-    def recover(self, found: dict[str, dict[str, list[bytes]]], states: dict[str, list[bytes]]) -> None:
+    def recover(
+        self, found: dict[str, dict[str, list[bytes]]], states: dict[str, list[bytes]]
+    ) -> None:
         """Rebuild everything from the tables' values, of all writers."""
         for grain in GRAINS.values():
             for name, values in found[grain.name].items():
                 if name.startswith(self._prefix):
                     self._recover_one(grain, name.removeprefix(self._prefix), values)
-        known = [_state.decode(value) for value in states.get(self.slo.id, ())]
-        latest = max(known, key=lambda state: (state.term, state.version), default=SloState())
-        self.state = msgspec.structs.replace(latest, term=latest.term + 1)
+        self.standing.recover(states.get(self.slo.id, []))
 
     def _recover_one(self, grain: Grain, name: str, values: list[bytes]) -> None:
         if name == "gauge":
@@ -98,7 +98,7 @@ class Account:
             if name not in self._dirty[grain]:
                 del self._cache[key]
 
-    def written(self) -> dict[str, dict[str, bytes]]:
+    def news(self) -> dict[str, dict[str, bytes]]:
         """By table, the rows that are news since the last time, as they are now."""
         news = {
             grain: {
@@ -112,14 +112,12 @@ class Account:
         self._gauge_dirty = False
         return news
 
-    def handed_over(self, notice: str) -> None:
-        """Kafka has this notice: it need not be handed over again."""
-        unsent = tuple(one for one in self.state.unsent if one.id != notice)
-        self.state = msgspec.structs.replace(self.state, unsent=unsent)
-
-    def encoded_state(self) -> bytes:
-        """The state as it is stored."""
-        return _encode(self.state)
+    def still_news(self, news: dict[str, dict[str, bytes]]) -> None:
+        """These rows could not be written: they are news again."""
+        for grain, values in news.items():
+            names = {name.removeprefix(self._prefix) for name in values}
+            self._gauge_dirty |= "gauge" in names
+            self._dirty[grain] |= names - {"gauge"}
 
     def expired(self, now_ms: int) -> Iterator[tuple[str, list[str]]]:
         """By table, the rows that no window reaches any more."""

@@ -1,6 +1,8 @@
 """The composition root: the Faust apps with their tables and agents, and what runs beside them."""
 
 import logging
+import os
+from typing import NamedTuple
 
 import faust
 from faust.types import TP
@@ -13,14 +15,16 @@ from app.kafka import topic_name
 from app.metrics import Metrics
 from app.settings import Settings
 from app.stream.counting import Counting
+from app.stream.desk import Desk
 from app.stream.publisher import Publisher
-from app.stream.pulse import Pulse
+from app.stream.pulse import Asleep, Pulse
 from app.stream.records import Records
 from app.topics import COMMANDS, COMPACTED, DIGESTS, PARTITIONS
 
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+EXIT_RESTART = 75  # whoever supervises starts the worker again
 
 
 def faust_app(settings: Settings, part: str) -> faust.App:
@@ -71,52 +75,69 @@ def owned_partitions(app: faust.App, table: faust.Table) -> set[int]:
     return {tp.partition for tp in app.assignor.assigned_actives() if tp.topic == topic}
 
 
-def count_app(
-    settings: Settings, policy: Policy, metrics: Metrics, clock: Clock
-) -> tuple[faust.App, Counting]:
+class CountPart(NamedTuple):
+    """The part that counts and judges: its Faust app, and what others look at."""
+
+    app: faust.App
+    counting: Counting
+    desk: Desk
+
+
+def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Clock) -> CountPart:
     """The Faust app that counts and judges."""
     app = faust_app(settings, "count")
     tables = {name: changelogged(app, name) for name in GRAINS}
     states = changelogged(app, "states")
     pulse = Pulse()
     publisher = Publisher(settings, pulse)
+    desk = Desk(policy, publisher, metrics, clock, replay=settings.replay)
     counting = Counting(
-        settings,
         policy,
+        desk,
         metrics,
         clock,
+        pulse,
         tables={name: Records(table) for name, table in tables.items()},
         states=Records(states),
-        publisher=publisher,
-        pulse=pulse,
         owned=lambda: owned_partitions(app, states),
     )
-    _count_agents(app, settings, counting)
+    _count_agents(app, settings, counting, desk)
+    _count_timer(app, counting, desk, pulse)
     _follow_partitions(app, [*tables.values(), states], counting)
     app.task(publisher.run)
-    return app, counting
+    return CountPart(app, counting, desk)
 
 
-def _count_agents(app: faust.App, settings: Settings, counting: Counting) -> None:
-    def source(name: str) -> faust.TopicT:
-        return app.topic(topic_name(settings, name), key_type=bytes, value_type=bytes)
-
-    @app.agent(source(DIGESTS), name="count")
+def _count_agents(app: faust.App, settings: Settings, counting: Counting, desk: Desk) -> None:
+    @app.agent(source(app, settings, DIGESTS), name="count")
     async def count(stream: faust.StreamT) -> None:
         async for event in stream.noack().events():
             await counting.take(event)
 
-    @app.agent(source(COMMANDS), name="command")
+    @app.agent(source(app, settings, COMMANDS), name="command")
     async def command(stream: faust.StreamT) -> None:
         async for event in stream.noack().events():
-            await counting.obey(event)
+            await desk.obey(event.value)
+            event.ack()
 
+
+def _count_timer(app: faust.App, counting: Counting, desk: Desk, pulse: Pulse) -> None:
     @app.timer(TICK_S)
     async def tick() -> None:
         try:
-            await counting.tick()
-        except Exception:
+            pulse.beat()
+            await desk.tick()
+            await counting.write()
+        except Asleep as asleep:
+            log.critical("%s: its partitions may be another's now, so it starts again", asleep)
+            os._exit(EXIT_RESTART)
+        except Exception:  # one uncaught would end the app; what is not written stays unacknowledged
             log.exception("a tick failed")
+
+
+def source(app: faust.App, settings: Settings, name: str) -> faust.TopicT:
+    """A topic whose keys and values are left as bytes."""
+    return app.topic(topic_name(settings, name), key_type=bytes, value_type=bytes)
 
 
 def _follow_partitions(app: faust.App, tables: list[faust.Table], counting: Counting) -> None:

@@ -1,78 +1,59 @@
-"""Count and judge: digests into rows, rows into judgements, judgements to whoever shall know."""
+"""Counting: digests into rows and ledgers, rows into the changelog, and only then acknowledged."""
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 import faust
 import msgspec
-from msgspec.structs import replace
 
 from app.clock import Clock
 from app.config import Policy
-from app.core import judge as judging
-from app.core import status
 from app.core.chunks import Digest, Message, Watermark
-from app.core.judge import Command, Judged
 from app.core.rows import Merged
-from app.core.watermarks import Board
+from app.core.vitals import ALERTER
 from app.metrics import Metrics
-from app.settings import Settings
 from app.stream.accounts import Account
-from app.stream.publisher import Publisher
-from app.stream.pulse import Asleep, Pulse
+from app.stream.desk import Desk
+from app.stream.pulse import Pulse
 from app.stream.records import Records
+from app.stream.standing import Standing
 from app.topics import partition_of
 
 log = logging.getLogger(__name__)
 
-STATUS_EVERY_MS = 10_000
 EXPIRE_EVERY_MS = 60_000
-EXIT_RESTART = 75  # the supervisor starts the worker again
 
 _decode = msgspec.json.Decoder(Message).decode
-_commands = msgspec.json.Decoder(Command)
-_encode = msgspec.json.Encoder().encode
 
 
 class Counting:
-    """What one worker counts and judges: the accounts of the partitions it owns."""
+    """The accounts of the partitions that this worker owns, kept true."""
 
     def __init__(  # noqa: PLR0913 - the composition root hands over what it made
         self,
-        settings: Settings,
         policy: Policy,
+        desk: Desk,
         metrics: Metrics,
         clock: Clock,
+        pulse: Pulse,
         tables: dict[str, Records],
         states: Records,
-        publisher: Publisher,
-        pulse: Pulse,
         owned: Callable[[], set[int]],
     ) -> None:
-        self._settings, self._policy = settings, policy
-        self._metrics, self._clock = metrics, clock
+        self._policy, self._desk = policy, desk
+        self._metrics, self._clock, self._pulse = metrics, clock, pulse
         self._tables, self._states = tables, states
-        self._publisher = publisher
         self._owned = owned
-        self.board = Board()
-        self.pulse = pulse
-        self.accounts: dict[str, Account] = {}
-        self.ready = False
         self.progress_at = clock()
         self._unwritten: list[faust.Event] = []
-        self._published: dict[str, int] = {}
-        self._stored: dict[str, int] = {}
         self._expired_at = 0
         self._writing = asyncio.Lock()
 
     def revoke(self) -> None:
         """The partitions are moving: nothing here is ours until it is recovered."""
-        self.ready = False
-        self.accounts = {}
+        self._desk.close()
         self._unwritten = []
 
     async def recover(self) -> None:
@@ -84,37 +65,37 @@ class Counting:
         accounts: dict[str, Account] = {}
         for slo in self._policy.slos.values():
             if partition_of(slo.id) in mine:
-                account = Account(slo, self._policy.ownership.routes[slo.id], self._tables, self._states)
-                account.recover(found, states)
-                accounts[slo.id] = account
+                route = self._policy.ownership.routes[slo.id]
+                standing = Standing(slo.id, self._states, self._pulse)
+                accounts[slo.id] = Account(slo, route, self._tables, standing)
+                accounts[slo.id].recover(found, states)
                 await asyncio.sleep(0)
-        self.accounts = accounts
-        self._published.clear()
-        self._stored.clear()
-        self.ready = True
+        own = None
+        if partition_of(ALERTER) in mine:
+            own = Standing(ALERTER, self._states, self._pulse)
+            own.recover(states.get(ALERTER, []))
         log.info(
-            "recovered %s SLOs in %.2f s: %s", len(accounts), time.monotonic() - began, sorted(accounts)
+            "recovered %s of %s SLOs in %.2f s",
+            len(accounts),
+            len(self._policy.slos),
+            time.monotonic() - began,
         )
-        for account in accounts.values():
-            await self._store(account)
-            self._publisher.notices(account.state.unsent, account.handed_over)
+        await self._desk.open(accounts, own)
 
     async def take(self, event: faust.Event) -> None:
         """One message of `slo.digests`; acknowledged when Kafka has what came of it."""
         self.progress_at = self._clock()
+        self._unwritten.append(event)
         message = _decode(event.value)
         if isinstance(message, Watermark):
-            await self._take_watermark(message)
-            self._unwritten.append(event)
+            await self._desk.hear(message)
             return
-        account = self.accounts.get(message.slo)
-        self._unwritten.append(event)
+        account = self._desk.accounts.get(message.slo)
         if account is None or account.fingerprint != message.definition:
             self._metrics.digests.labels("unknown").inc()
             return
         self._merge(account, message)
-        if not self._settings.replay:
-            await self._judge_now(account)
+        await self._desk.touched(account)
 
     def _merge(self, account: Account, digest: Digest) -> None:
         for outcome in account.take(digest):
@@ -128,135 +109,38 @@ class Counting:
                     digest.upto,
                 )
 
-    async def _take_watermark(self, watermark: Watermark) -> None:
-        self.board.take(watermark)
-        if self._settings.replay:
-            for account in list(self.accounts.values()):
-                await self._judge_now(account)
-
-    async def obey(self, event: faust.Event) -> None:
-        """One operator's command."""
-        command = _commands.decode(event.value)
-        account = self.accounts.get(command.slo)
-        now = self.board.judge_time(self._clock(), replay=self._settings.replay)
-        if account is not None and now is not None:
-            now = max(now, account.state.judged_at)
-            judged = judging.obey(
-                account.slo, account.route, account.state, account.ledger, command, now
-            )
-            await self._carry_out(account, judged, now)
-        event.ack()
-
-    async def tick(self) -> None:
-        """Once a second: time passes for every SLO, and what was counted is written."""
-        try:
-            self.pulse.beat()
-        except Asleep as asleep:
-            log.critical("%s; it starts again", asleep)
-            os._exit(EXIT_RESTART)
-        if not self.ready:
-            return
-        if not self._settings.replay:
-            for account in list(self.accounts.values()):
-                await self._judge_now(account)
-        await self.write()
-
-    async def _judge_now(self, account: Account) -> None:
-        now = self.board.judge_time(self._clock(), replay=self._settings.replay)
-        if not self.ready or now is None or now < account.state.judged_at:
-            return
-        if not account.state.caught_up:
-            if not self._settings.replay and not self._caught_up(account):
-                self._show_unjudged(account, now)
-                return
-            account.state = replace(account.state, caught_up=True)
-        began = time.perf_counter()
-        judged = judging.judge(account.slo, account.route, account.state, account.ledger, now)
-        self._metrics.judge_seconds.observe(time.perf_counter() - began)
-        await self._carry_out(account, judged, now)
-
-    def _caught_up(self, account: Account) -> bool:
-        heard = self.board.heartbeat is not None or account.ledger.first_slot() is not None
-        return heard and self.board.caught_up(self._clock())
-
-    def _show_unjudged(self, account: Account, now: int) -> None:
-        """Before the first catch-up: figures, but no judgement."""
-        if now - self._published.get(account.slo.id, 0) < STATUS_EVERY_MS:
-            return
-        seen = judging.figures.read(account.slo, account.ledger, now)
-        self._publish(account, Judged(state=account.state, figures=seen, signals=(), notices=(), changed=()), now)
-
-    async def _carry_out(self, account: Account, judged: Judged, now: int) -> None:
-        before, after = account.state, judged.state
-        if judged.news:
-            after = replace(after, unsent=(*before.unsent, *judged.notices))
-        account.state = after
-        if judged.news:
-            await self._store(account)
-            self._publisher.notices(judged.notices, account.handed_over)
-            for incident in judged.changed:
-                self._publisher.alert(
-                    incident.key, status.of_incident(account.slo, incident, account.ledger, now)
-                )
-            self._count_changes(account, judged)
-        elif _rules_moved(before, after) or now - self._stored.get(account.slo.id, 0) > STATUS_EVERY_MS:
-            await self._store(account)
-        if judged.news or now - self._published.get(account.slo.id, 0) >= STATUS_EVERY_MS:
-            self._publish(account, judged, now)
-
-    def _count_changes(self, account: Account, judged: Judged) -> None:
-        for kind in {notice.kind for notice in judged.notices}:
-            self._metrics.incident_changes.labels(account.slo.id, kind).inc()
-
-    async def _store(self, account: Account) -> None:
-        """Store the state before anybody hears of what it decided."""
-        self.pulse.check()
-        account.state = replace(account.state, version=account.state.version + 1)
-        self._stored[account.slo.id] = account.state.judged_at
-        slo = account.slo.id
-        await self._states.put(partition_of(slo), {slo: account.encoded_state()})
-
-    def _publish(self, account: Account, judged: Judged, now: int) -> None:
-        self._published[account.slo.id] = now
-        wall = self._clock()
-        document = status.of_slo(
-            account.slo, account.route, account.state, judged.figures, judged.signals, account.ledger
-        )
-        lag = self.board.lag_ms(wall)
-        document["lag_s"] = None if lag is None else lag / 1000
-        self._publisher.status(account.slo.id, document)
-        for incident in account.state.lanes.values():
-            if incident.open and not judged.changed:
-                self._publisher.alert(
-                    incident.key, status.of_incident(account.slo, incident, account.ledger, now)
-                )
-
     async def write(self) -> None:
         """Write the rows that are news, then acknowledge the digests that made them."""
         async with self._writing:
-            self.pulse.check()
+            self._pulse.check()
             events, self._unwritten = self._unwritten, []
-            for account in list(self.accounts.values()):
-                partition = partition_of(account.slo.id)
-                for table, values in account.written().items():
-                    if values:
-                        await self._tables[table].put(partition, values)
+            try:
+                for account in list(self._desk.accounts.values()):
+                    await self._write_account(account)
+            except BaseException:
+                self._unwritten = [*events, *self._unwritten]
+                raise
             await self._expire()
             for event in events:
                 event.ack()
 
+    async def _write_account(self, account: Account) -> None:
+        news = account.news()
+        try:
+            for table, values in news.items():
+                if values:
+                    await self._tables[table].put(partition_of(account.slo.id), values)
+        except BaseException:
+            account.still_news(news)
+            raise
+
     async def _expire(self) -> None:
-        now = max((a.state.judged_at for a in self.accounts.values()), default=0)
+        accounts = list(self._desk.accounts.values())
+        now = max((account.standing.state.judged_at for account in accounts), default=0)
         if now - self._expired_at < EXPIRE_EVERY_MS:
             return
         self._expired_at = now
-        for account in list(self.accounts.values()):
+        for account in accounts:
             account.ledger.expire(now)
             for table, names in account.expired(now):
                 await self._tables[table].delete(partition_of(account.slo.id), names)
-
-
-def _rules_moved(before: Any, after: Any) -> bool:  # noqa: ANN401
-    return {r: s.state for r, s in before.rules.items()} != {
-        r: s.state for r, s in after.rules.items()
-    } or before.caught_up != after.caught_up

@@ -1,0 +1,233 @@
+"""The desk where judgements are made and carried out: stored first, then told."""
+
+import logging
+import time
+
+import msgspec
+from msgspec.structs import replace
+
+from app.clock import Clock
+from app.config import Policy
+from app.core import judge as judging
+from app.core import status, vitals
+from app.core.chunks import Watermark
+from app.core.judge import Command, Judged, SloState
+from app.core.vitals import ALERTER
+from app.core.watermarks import Board
+from app.metrics import Metrics
+from app.stream.accounts import Account
+from app.stream.publisher import Publisher
+from app.stream.standing import Standing
+
+log = logging.getLogger(__name__)
+
+STATUS_EVERY_MS = 10_000
+
+_commands = msgspec.json.Decoder(Command)
+
+
+class Desk:
+    """Judges the accounts it is given, at a judge time that the watermarks tell."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        publisher: Publisher,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        replay: bool,
+    ) -> None:
+        self._policy, self._publisher = policy, publisher
+        self._metrics, self._clock, self._replay = metrics, clock, replay
+        self.board = Board()
+        self.accounts: dict[str, Account] = {}
+        self.ready = False
+        self._own: Standing | None = None  # the alerter's own incidents
+        self._broken: dict[str, str] = {}
+        self._published: dict[str, int] = {}
+
+    async def open(self, accounts: dict[str, Account], own: Standing | None) -> None:
+        """Take over recovered accounts, and hand over what was decided but not yet told."""
+        self.accounts, self._own = accounts, own
+        self._published.clear()
+        self.ready = True
+        standings = [account.standing for account in accounts.values()]
+        for standing in [*standings, *([own] if own else [])]:
+            await standing.store()
+            self._publisher.notices(standing.state.unsent, standing.handed_over)
+
+    def close(self) -> None:
+        """Nothing is judged until the accounts are recovered."""
+        self.ready = False
+        self.accounts, self._own = {}, None
+
+    async def hear(self, watermark: Watermark) -> None:
+        """A watermark: in a replay it is what makes time pass."""
+        self.board.take(watermark)
+        if self._replay:
+            await self.judge_all()
+
+    async def touched(self, account: Account) -> None:
+        """A digest has changed this account: judge it at once."""
+        if not self._replay:
+            await self._judge(account)
+
+    async def tick(self) -> None:
+        """A second has passed."""
+        if not self.ready:
+            return
+        if not self._replay:
+            await self.judge_all()
+            await self._check_vitals()
+
+    async def judge_all(self) -> None:
+        """Judge every account at the judge time."""
+        for account in list(self.accounts.values()):
+            await self._judge(account)
+
+    async def obey(self, value: bytes) -> None:
+        """One operator's command, or the word of a destination that is broken or mended."""
+        command = _commands.decode(value)
+        if command.kind in ("broken", "mended"):
+            self._hear_of_destination(command)
+            return
+        account = self.accounts.get(command.slo)
+        now = self._judge_time()
+        if account is not None and now is not None:
+            state = account.standing.state
+            now = max(now, state.judged_at)
+            judged = judging.obey(
+                account.slo, account.route, state, account.ledger, command, now
+            )
+            await self._carry_out(account, judged, now)
+
+    def _hear_of_destination(self, command: Command) -> None:
+        if command.kind == "broken":
+            self._broken[command.incident] = command.why
+        else:
+            self._broken.pop(command.incident, None)
+
+    def _judge_time(self) -> int | None:
+        return self.board.judge_time(self._clock(), replay=self._replay)
+
+    async def _judge(self, account: Account) -> None:
+        now, state = self._judge_time(), account.standing.state
+        if not self.ready or now is None:
+            return
+        if not self._replay and vitals.is_blind(self.board, self._clock()) and state.caught_up:
+            await self._keep_time(account)
+            return
+        if now < state.judged_at:
+            return
+        if not state.caught_up:
+            if not self._caught_up(account):
+                self._show_unjudged(account, now)
+                return
+            state = replace(state, caught_up=True)
+        began = time.perf_counter()
+        judged = judging.judge(account.slo, account.route, state, account.ledger, now)
+        self._metrics.judge_seconds.observe(time.perf_counter() - began)
+        await self._carry_out(account, judged, now)
+
+    async def _keep_time(self, account: Account) -> None:
+        now, state = self._clock(), account.standing.state
+        if any(incident.open for incident in state.lanes.values()):
+            judged = judging.keep_time(account.slo, account.route, state, account.ledger, now)
+            if judged.news:
+                await self._carry_out(account, judged, now)
+
+    def _caught_up(self, account: Account) -> bool:
+        if self._replay:
+            return True
+        heard = self.board.heartbeat is not None or account.ledger.first_slot() is not None
+        return heard and self.board.caught_up(self._clock())
+
+    def _show_unjudged(self, account: Account, now: int) -> None:
+        """Before the first catch-up: figures, but no judgement."""
+        if now - self._published.get(account.slo.id, 0) < STATUS_EVERY_MS:
+            return
+        seen = judging.figures.read(account.slo, account.ledger, now)
+        state = account.standing.state
+        self._publish(
+            account, Judged(state=state, figures=seen, signals=(), notices=(), changed=()), now
+        )
+
+    async def _carry_out(self, account: Account, judged: Judged, now: int) -> None:
+        standing = account.standing
+        before = standing.state
+        after = replace(judged.state, unsent=(*before.unsent, *judged.notices))
+        standing.state = after
+        if judged.news:
+            await standing.store()
+            self._publisher.notices(judged.notices, standing.handed_over)
+            for incident in judged.changed:
+                document = status.of_incident(account.slo, incident, account.ledger, now)
+                self._publisher.alert(incident.key, document)
+            for kind in {notice.kind for notice in judged.notices}:
+                self._metrics.incident_changes.labels(account.slo.id, kind).inc()
+        elif _moved(before, after) or now - standing.stored_at >= STATUS_EVERY_MS:
+            await standing.store()
+        if judged.news or now - self._published.get(account.slo.id, 0) >= STATUS_EVERY_MS:
+            self._publish(account, judged, now)
+
+    def _publish(self, account: Account, judged: Judged, now: int) -> None:
+        slo, state = account.slo, account.standing.state
+        self._published[slo.id] = now
+        wall = self._clock()
+        lag = self.board.lag_ms(wall)
+        document = status.of_slo(
+            slo, account.route, state, judged.figures, judged.signals, account.ledger
+        )
+        document |= {
+            "lag_s": None if lag is None else lag / 1000,
+            "blind": vitals.is_blind(self.board, wall),
+        }
+        self._publisher.status(slo.id, document)
+        for incident in state.lanes.values():
+            if incident.open and not judged.changed:
+                shown = status.of_incident(slo, incident, account.ledger, now)
+                self._publisher.alert(incident.key, shown)
+
+    async def _check_vitals(self) -> None:
+        own = self._own
+        now = self._clock()
+        self.show_vitals(now)
+        if own is None:
+            return
+        found = vitals.read(self.board, now, self._broken, self._silent(now))
+        before = own.state
+        checked = vitals.check(before, found, self._policy.ownership.routes[ALERTER], now)
+        own.state = replace(checked.state, unsent=(*before.unsent, *checked.notices))
+        if checked.notices or checked.changed:
+            await own.store()
+            self._publisher.notices(checked.notices, own.handed_over)
+            for incident in checked.changed:
+                self._publisher.alert(incident.key, status.of_own_incident(incident))
+        elif _moved(before, own.state):
+            await own.store()
+
+    def show_vitals(self, now: int) -> None:
+        """For Prometheus: the lag, and whether it is blinding."""
+        lag = self.board.lag_ms(now)
+        self._metrics.lag.set(0 if lag is None else lag / 1000)
+        self._metrics.blind.set(vitals.is_blind(self.board, now))
+
+    def _silent(self, now: int) -> dict[str, int]:
+        """SLOs whose `absent_for` has passed without an event, with the seconds since."""
+        silent = {}
+        for account in self.accounts.values():
+            allowed_s = account.slo.absent_for_s
+            if allowed_s is not None and account.standing.state.caught_up:
+                newest = account.ledger.newest_slot(now)
+                if newest is not None and now // 1000 - newest > allowed_s:
+                    silent[account.slo.id] = now // 1000 - newest
+        return silent
+
+
+def _moved(before: SloState, after: SloState) -> bool:
+    """Whether a rule has changed its state, which must not be forgotten."""
+    was = {rule: one.state for rule, one in before.rules.items()}
+    return was != {rule: one.state for rule, one in after.rules.items()} or (
+        before.caught_up != after.caught_up
+    )
