@@ -17,6 +17,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "up": Command("app.local.up:up", "Everything on this machine: Kafka, worker, page, data."),
+    "worker": Command("app.local.worker_command:worker", "One worker, for production."),
+    "bridge": Command("app.bridge.command:bridge", "Kokino's databases into Kafka."),
     "kafka": Command("app.local.kafka_cli:kafka", "Start, stop and look at the local Kafka."),
 }
 """Every command. A new one is a line here; its module is imported when it is called."""

@@ -160,8 +160,7 @@ class Intake(ConsumerRebalanceListener):
         reader.start = reader.upto = offset
         same = mark is not None and mark.epoch == epoch
         self._counted_upto[tp] = mark.upto if mark and same else 0
-        if mark and mark.heartbeat and (not self._heartbeat or mark.heartbeat > self._heartbeat):
-            self._heartbeat = mark.heartbeat
+        self._heartbeat = chunks.newest(self._heartbeat, mark.heartbeat if mark else None)
         self._readers[tp] = reader
         self._consumer.seek(tp, offset)
 
@@ -209,8 +208,7 @@ class Intake(ConsumerRebalanceListener):
     async def _take_piece(self, tp: TopicPartition, reader: PartitionReader, records: list[Record]) -> None:
         finals, counted = reader.read(records)
         self._observe(tp, reader, counted)
-        if reader.heartbeat and (not self._heartbeat or reader.heartbeat > self._heartbeat):
-            self._heartbeat = reader.heartbeat
+        self._heartbeat = chunks.newest(self._heartbeat, reader.heartbeat)
         await self._send(finals)
         if self._settings.replay:
             await self._send(reader.digests())

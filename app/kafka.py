@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Iterable
+from concurrent.futures import Future
 from typing import Any
 
 from aiokafka.helpers import create_ssl_context
@@ -62,6 +64,7 @@ def admin_options(settings: Settings) -> dict[str, str | int]:
 async def create_topics(settings: Settings, topics: Iterable[Topic]) -> None:
     """Make the topics that are not there yet; those that are stay as they are.
 
+    When it returns, all of them can be used.
     Raises confluent_kafka.KafkaException where Kafka does not answer within 10 s or refuses.
     """
     await asyncio.to_thread(_create_topics, settings, list(topics))
@@ -106,6 +109,27 @@ def _create_topics(settings: Settings, topics: list[Topic]) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+    _wait_until_known(admin, list(made))
+
+
+def _wait_until_known(admin: AdminClient, names: list[str]) -> None:
+    """A broker answers for a new topic only when it has heard of it itself, moments later."""
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    while names:
+        asked = admin.describe_topics(TopicCollection(names), request_timeout=ANSWER_TIMEOUT_S)
+        names = [name for name, answer in asked.items() if not _is_known(answer, deadline)]
+        time.sleep(0.02 if names else 0)
+
+
+def _is_known(answer: Future[Any], deadline: float) -> bool:
+    try:
+        answer.result(ANSWER_TIMEOUT_S + 1)
+    except KafkaException as error:
+        unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+        if not unknown or time.monotonic() > deadline:
+            raise
+        return False
+    return True
 
 
 def _admin(settings: Settings) -> AdminClient:

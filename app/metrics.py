@@ -142,9 +142,15 @@ class Metrics:
             ("destination",),
             registry=self.registry,
         )
+        self.oldest_waiting = Gauge(
+            "burnrate_notifications_oldest_seconds",
+            "How long the oldest waiting notice has waited",
+            ("destination",),
+            registry=self.registry,
+        )
         self.detection = Histogram(
             "burnrate_detection_seconds",
-            "From the newest failing event of a trigger to the destination's answer",
+            "From the judgement that triggers to the destination's answer",
             buckets=DETECTION_BUCKETS_S,
             registry=self.registry,
         )

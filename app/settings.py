@@ -41,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_url: str = ""
     public_url: str = ""  # how people reach the page; empty: http://host:port
     replay: bool = False  # judge on the data's own time
+    send: bool = False  # a replay sends its notices, instead of printing them
     instance: str = ""  # names this worker in its consumer groups, kept over restarts
 
     @classmethod
@@ -74,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             heartbeat_url=env.get("BURNRATE_HEARTBEAT_URL", ""),
             public_url=env.get("BURNRATE_PUBLIC_URL", ""),
             replay=env.get("BURNRATE_REPLAY", "") == "1",
+            send=env.get("BURNRATE_SEND", "") == "1",
             instance=env.get("BURNRATE_INSTANCE", ""),
         )
 

@@ -84,7 +84,7 @@ class History:
 @contextmanager
 def opened(data_dir: Path) -> Iterator[History]:
     """The history of a data folder; raises UserError where it is not Kokino's."""
-    check_folder(data_dir)
+    check_folder(data_dir, still=True)
     with ExitStack() as files:
         found = [
             files.enter_context(closing(open_readonly(path, still=True)[0]))
@@ -104,19 +104,26 @@ def slots(
     """
     ahead = iter(moments)
     coming = next(ahead, None)
+    if coming is None:
+        return
     counted = _Counted(conversations)
-    until = None
-    end = _slot_end(coming.at_ms) if coming else 0
-    while coming or (until is not None and end <= until):
+    end = until = _slot_end(coming.at_ms)
+    while end <= until:
         held = counted.at(end)
-        while coming and coming.at_ms < end:
+        while coming is not None and coming.at_ms < end:
             held.append(coming)
+            until = end + tail_ms
             coming = next(ahead, None)
         yield Slot(end, held)
-        if coming is None and until is None:
-            until = end + tail_ms
-        skips = coming is not None and coming.at_ms - end > FORGOTTEN_MS
-        end = _slot_end(coming.at_ms) if coming and skips else end + SLOT_MS
+        end = _next_end(end, coming)
+        if coming is not None:
+            until = max(until, end)
+
+
+def _next_end(end: int, coming: Moment | None) -> int:
+    if coming is not None and coming.at_ms - end > FORGOTTEN_MS:
+        return _slot_end(coming.at_ms)
+    return end + SLOT_MS
 
 
 def _slot_end(at_ms: int) -> int:

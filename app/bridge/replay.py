@@ -120,8 +120,8 @@ class _Player:
         first_ms, last_ms = self._history.span() or (None, None)
         until_ms = None
         for slot in self._history.slots(tail_s):
-            assert first_ms is not None  # noqa: S101  (a slot holds a row)
-            assert last_ms is not None  # noqa: S101
+            assert first_ms is not None, "a slot holds a row"
+            assert last_ms is not None
             await self._wait(slot.end_ms - first_ms)
             await self._add(slot)
             until_ms = slot.end_ms

@@ -264,8 +264,8 @@ def _new_of(pages: list[Page], taken: list[list[Line]]) -> tuple[list[set[int]],
     return new, places
 
 
-def check_folder(data_dir: Path) -> None:
-    """Raise UserError where the folder holds no metrics.db of Kokino's."""
+def check_folder(data_dir: Path, *, still: bool = False) -> None:
+    """Raise UserError where the folder holds no metrics.db of Kokino's; `still`: nobody writes."""
     metrics = data_dir / "metrics.db"
     if not data_dir.is_dir():
         raise UserError(
@@ -274,7 +274,7 @@ def check_folder(data_dir: Path) -> None:
     if not metrics.is_file():
         raise UserError(f"{data_dir} holds no metrics.db: give Kokino's data folder", exit_code=2)
     try:
-        connection, _ = open_readonly(metrics)
+        connection, _ = open_readonly(metrics, still=still)
         columns = {row[1] for row in connection.execute("PRAGMA table_info(metrics)")}
         connection.close()
     except sqlite3.OperationalError:

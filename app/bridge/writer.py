@@ -59,7 +59,10 @@ class Load:
         """Send all of it and wait until Kafka has it; raises the first failure."""
         batches, self._batches, self.records = self._batches, {}, 0
         sent = await asyncio.gather(*(self._send(*item) for item in batches.items()))
-        await asyncio.gather(*(future for futures in sent for future in futures))
+        answers = (future for futures in sent for future in futures)
+        for answer in await asyncio.gather(*answers, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
 
     async def _send(self, partition: int, batches: list[Any]) -> list[asyncio.Future[Any]]:
         return [

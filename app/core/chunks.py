@@ -50,12 +50,19 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, tag="digest", omit_defau
         return f"{self.epoch}/{self.partition}"
 
 
-class Heartbeat(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True):
     """What the bridge last said of itself. Times in ms; `oldest_at` of its oldest unsent row."""
 
     at: int
     backlog: int
     oldest_at: int | None = None
+
+
+def newest(one: Heartbeat | None, other: Heartbeat | None) -> Heartbeat | None:
+    """The later of two heartbeats, the second where they are of the same moment."""
+    if one is None or other is None:
+        return one or other
+    return one if one.at > other.at else other
 
 
 class PartitionMark(msgspec.Struct, frozen=True, array_like=True):

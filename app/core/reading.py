@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from app.core import events
-from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat
+from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, newest
 from app.core.events import HEARTBEAT, Event, Refused
 from app.core.folding import Entry, Folder, Groups, Sheet, group, metadata_of
 
@@ -157,9 +157,7 @@ class PartitionReader:
         except Refused:
             at = None
         if at is not None:
-            beat = Heartbeat(at, metadata.backlog or 0, oldest)
-            if self.heartbeat is None or beat.at >= self.heartbeat.at:
-                self.heartbeat = beat
+            self.heartbeat = newest(self.heartbeat, Heartbeat(at, metadata.backlog or 0, oldest))
         self.seen.ignored += 1
 
     def _reject(self, record: Record, index: int, refused: Refused) -> None:

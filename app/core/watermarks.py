@@ -1,6 +1,6 @@
 """What time it is for the judge, and how far behind the present that is."""
 
-from app.core.chunks import Heartbeat, PartitionMark, Watermark
+from app.core.chunks import Heartbeat, PartitionMark, Watermark, newest
 
 FRESH_MS = 5000
 """A watermark comes every second; one older than this says nothing of the present."""
@@ -23,9 +23,7 @@ class Board:
             if known is None or known[0] <= watermark.sent_ms:
                 self._marks[mark.partition] = (watermark.sent_ms, mark)
         self.last_minute = watermark.last_minute
-        beat = watermark.heartbeat
-        if beat is not None and (self.heartbeat is None or beat > self.heartbeat):
-            self.heartbeat = beat
+        self.heartbeat = newest(self.heartbeat, watermark.heartbeat)
 
     @property
     def complete(self) -> bool:

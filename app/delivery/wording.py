@@ -9,7 +9,7 @@ import html
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -17,8 +17,9 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNot
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from app.core.notices import Budget, Contributor, Example, Finding, NextStep, Notice, Story
+from app.core.notices import Kind, Notice
 from app.delivery import words
+from app.delivery.specimen import specimen
 
 log = logging.getLogger(__name__)
 
@@ -144,9 +145,9 @@ class Wording:
         if not self._own:
             return []
         found: dict[str, None] = {}
-        for kind in _SAMPLE_KINDS:
+        for kind in get_args(Kind):
             for name in PARTS:
-                told = _context(_sample(kind), SLACK, Addresses(page_url="http://127.0.0.1"))
+                told = _context(specimen(kind), SLACK, Addresses(page_url="http://127.0.0.1"))
                 if fault := _fault(self._own, name, told | {"possible_duplicate": False}):
                     found[fault] = None
         return list(found)
@@ -239,40 +240,3 @@ def _lasted_s(notice: Notice) -> float | None:
     if opened_at is None:
         return None
     return ((notice.story.resolved_at or notice.at) - opened_at) / 1000
-
-
-_SAMPLE_KINDS = (
-    "trigger", "update", "downgrade", "escalate", "reminder",
-    "ack", "resolve", "freeze", "unfreeze", "test",
-)  # fmt: skip
-
-
-def _sample(kind: str) -> Notice:
-    """A notice with something in every field, to try templates on."""
-    story = Story(
-        slo="availability",
-        objective=0.995,
-        headline="Availability: 97.2 % of 412 good in the last hour (limit 99 %)",
-        findings=(
-            Finding(
-                rule="breach", severity="P1", measure="good / total", value=0.972,
-                comparator="<", threshold=0.99, window_s=3600, unit="ratio", bad=12, total=412,
-            ),
-        ),
-        budget=Budget(remaining=0.4, consumed=0.6, exhausted_in_s=7200, estimated=True),
-        owner="@owner",
-        next_step=NextStep(to="@lead", how="page", due_at=1_800_000),
-        contributors=(Contributor(by="agent_id", name="agent", bad=1, total=2, mean=3.0),),
-        examples=(Example(at=0, topic="events", partition=0, offset=0, agent_id="agent"),),
-        conversations=("conversation",),
-        opened_at=0,
-        resolved_at=60_000,
-        reason="why",
-        runbook="availability",
-        due=("retrospective",),
-    )  # fmt: skip
-    return Notice(
-        id="sample#1@slack:#channel", destination="slack:#channel", kind=kind,  # type: ignore[arg-type]
-        at=60_000, slo="availability", incident="sample", severity="P1", rules=("breach",),
-        story=story, mentions=("@owner",), late_s=60,
-    )  # fmt: skip

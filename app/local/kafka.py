@@ -199,9 +199,8 @@ def _on_some_port(home: Home, command: Sequence[str], owner: int | None) -> Brok
     for _ in range(_PORT_TRIES):
         if known.pid:  # it was killed
             ports.wait_for(known.port)
-        state = State(
-            port=ports.free(known.port), controller_port=ports.free(known.controller_port)
-        )
+        port = ports.free(known.port)
+        state = State(port=port, controller_port=ports.free(known.controller_port, but=port))
         pid = _spawn(home, command, state, owner)
         state = msgspec.structs.replace(state, pid=pid, owner=owner)
         home.write_state(state)

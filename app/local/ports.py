@@ -20,10 +20,10 @@ def wait_for(port: int) -> None:
         time.sleep(0.02)
 
 
-def free(preferred: int) -> int:
-    """The preferred port where it is free, else another; raises UserError where none is."""
+def free(preferred: int, *, but: int = 0) -> int:
+    """The preferred port where it is free, else another, never `but`; UserError where none is."""
     for port in (preferred, *random.sample(_RANGE, 100)):
-        if port and _is_free(port):
+        if port not in {0, but} and _is_free(port):
             return port
     raise UserError(f"No free port among 127.0.0.1:{_RANGE.start} to {_RANGE.stop - 1} for Kafka.")
 

@@ -2,24 +2,29 @@
 
 import logging
 import os
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import faust
+import msgspec
 from faust.types import TP
 
 from app.clock import Clock
 from app.config import Policy
 from app.core.slots import GRAINS
+from app.delivery.dispatcher import Presentation
+from app.delivery.secrets import Secrets
 from app.intake import SESSION_MS
 from app.kafka import topic_name
 from app.metrics import Metrics
 from app.settings import Settings
 from app.stream.counting import Counting
+from app.stream.delivering import Delivering
 from app.stream.desk import Desk
 from app.stream.publisher import Publisher
 from app.stream.pulse import Asleep, Pulse
 from app.stream.records import Records
-from app.topics import COMMANDS, COMPACTED, DIGESTS, PARTITIONS
+from app.topics import COMMANDS, COMPACTED, DIGESTS, NOTICES, PARTITIONS
 
 log = logging.getLogger(__name__)
 
@@ -108,29 +113,97 @@ def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Cloc
     return CountPart(app, counting, desk)
 
 
+class DeliverPart(NamedTuple):
+    """The part that delivers: its Faust app, and what others look at."""
+
+    app: faust.App
+    delivering: Delivering
+
+
+def deliver_part(
+    settings: Settings,
+    presentation: Presentation,
+    secrets: Secrets,
+    metrics: Metrics,
+    clock: Clock,
+) -> DeliverPart:
+    """The Faust app that delivers notices."""
+    app = faust_app(settings, "deliver")
+    table = changelogged(app, "outbox")
+    pulse = Pulse()
+    delivering = Delivering(
+        settings,
+        presentation,
+        secrets,
+        metrics,
+        clock,
+        pulse,
+        entries=Records(table),
+        owned=lambda: owned_partitions(app, table),
+    )
+
+    @app.agent(source(app, settings, NOTICES), name="deliver")
+    async def deliver(stream: faust.StreamT) -> None:
+        await for_each(stream, delivering.take)
+
+    @app.timer(TICK_S)
+    async def tick() -> None:
+        beat_or_restart(pulse)
+
+    @app.on_partitions_revoked.connect
+    async def revoked(_app: faust.App, _revoked: set[TP], **_kwargs: object) -> None:
+        await delivering.revoke()
+
+    table.on_recover(delivering.recover)
+    return DeliverPart(app, delivering)
+
+
+async def for_each(
+    stream: faust.StreamT, take: Callable[[faust.EventT], Awaitable[None]]
+) -> None:
+    """Hand every message of a stream to `take`, which acknowledges it.
+
+    What cannot be decoded is nobody's of ours: it is said and passed over. After any other error
+    the worker starts again, since Faust would go on behind the message that failed.
+    """
+    async for event in stream.noack().events():
+        try:
+            await take(event)
+        except msgspec.MsgspecError as error:
+            where = event.message
+            log.error("%s[%s]@%s is unreadable: %s", where.topic, where.partition, where.offset, error)
+            event.ack()
+        except Exception:
+            log.critical("a message failed: the worker starts again", exc_info=True)
+            os._exit(EXIT_RESTART)
+
+
+def beat_or_restart(pulse: Pulse) -> None:
+    """Go on, or end the process where it stood still: its partitions may be another's now."""
+    try:
+        pulse.beat()
+    except Asleep as asleep:
+        log.critical("%s: it starts again", asleep)
+        os._exit(EXIT_RESTART)
+
+
 def _count_agents(app: faust.App, settings: Settings, counting: Counting, desk: Desk) -> None:
     @app.agent(source(app, settings, DIGESTS), name="count")
     async def count(stream: faust.StreamT) -> None:
-        async for event in stream.noack().events():
-            await counting.take(event)
+        await for_each(stream, counting.take)
 
     @app.agent(source(app, settings, COMMANDS), name="command")
     async def command(stream: faust.StreamT) -> None:
-        async for event in stream.noack().events():
-            await desk.obey(event.value)
-            event.ack()
+        await for_each(stream, desk.obey)
 
 
 def _count_timer(app: faust.App, counting: Counting, desk: Desk, pulse: Pulse) -> None:
     @app.timer(TICK_S)
     async def tick() -> None:
+        beat_or_restart(pulse)
         try:
-            pulse.beat()
             await desk.tick()
             await counting.write()
-        except Asleep as asleep:
-            log.critical("%s: its partitions may be another's now, so it starts again", asleep)
-            os._exit(EXIT_RESTART)
         except Exception:  # one uncaught would end the app; what is not written stays unacknowledged
             log.exception("a tick failed")
 

@@ -3,6 +3,7 @@
 import logging
 import time
 
+import faust
 import msgspec
 from msgspec.structs import replace
 
@@ -86,9 +87,12 @@ class Desk:
         for account in list(self.accounts.values()):
             await self._judge(account)
 
-    async def obey(self, value: bytes) -> None:
+    async def obey(self, event: faust.EventT) -> None:
         """One operator's command, or the word of a destination that is broken or mended."""
-        command = _commands.decode(value)
+        await self._obey(_commands.decode(event.value))
+        event.ack()
+
+    async def _obey(self, command: Command) -> None:
         if command.kind in ("broken", "mended"):
             self._hear_of_destination(command)
             return

@@ -1,0 +1,70 @@
+"""Who may do what: everything that changes something needs the API token, always as a bearer's.
+
+Reading is free unless BURNRATE_READ_TOKEN is set; then all of it needs that token (or the API
+token), `/metrics` too, since it names agents. Only `/healthz` and `/readyz` stay open: a
+supervisor's probe has no secrets, and they tell none. A browser is asked for a password, which is
+the same token; for changes a password does not do, since browsers send it along by themselves.
+"""
+
+import base64
+import binascii
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from app.web.problems import Problem
+from app.web.surroundings import SURROUNDINGS, Surroundings
+from app.web.tokens import matches
+
+_READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+_PROBES = frozenset({"/healthz", "/readyz"})
+_CHALLENGE_READ = 'Bearer realm="burnrate", Basic realm="burnrate", charset="UTF-8"'
+_CHALLENGE_CHANGE = 'Bearer realm="burnrate"'
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse with 401 whoever lacks the token; what does not exist says so to everybody."""
+    if request.match_info.http_exception is None:
+        around = request.app[SURROUNDINGS]
+        if request.method not in _READING:
+            _check_change(request, around)
+        elif around.settings.read_token and request.path not in _PROBES:
+            _check_read(request, around)
+    return await handler(request)
+
+
+def _check_change(request: web.Request, around: Surroundings) -> None:
+    if not matches(_bearer(request), around.api_token):
+        raise Problem(
+            401,
+            "This needs the API token: Authorization: Bearer, with BURNRATE_API_TOKEN or the "
+            "content of api-token in the worker's data folder.",
+            {hdrs.WWW_AUTHENTICATE: _CHALLENGE_CHANGE},
+        )
+
+
+def _check_read(request: web.Request, around: Surroundings) -> None:
+    given = _bearer(request) or _password(request)
+    # both are compared, so that the time does not tell which one was close
+    if not (matches(given, around.settings.read_token) | matches(given, around.api_token)):
+        raise Problem(
+            401,
+            "Reading needs BURNRATE_READ_TOKEN, as a bearer's token or as the password.",
+            {hdrs.WWW_AUTHENTICATE: _CHALLENGE_READ},
+        )
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _password(request: web.Request) -> str:
+    scheme, _, coded = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(coded, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

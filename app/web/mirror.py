@@ -1,0 +1,139 @@
+"""What Kafka last said of every SLO and every incident, held in memory and kept up to date."""
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from app.kafka import client_options, topic_name
+from app.settings import Settings
+from app.topics import ALERTS, PARTITIONS, STATUS
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 2.0
+POLL_MS = 500
+INCIDENTS_KEPT = 5000  # open ones are all kept, of the others the newest
+
+Document = dict[str, Any]
+
+_decode = msgspec.json.Decoder(Document).decode
+
+
+class Copy:
+    """The newest value of every key of the two topics."""
+
+    def __init__(self) -> None:
+        self.slos: dict[str, Document] = {}
+        self.incidents: dict[str, Document] = {}
+
+    def take(self, documents: dict[str, Document], record: ConsumerRecord) -> None:
+        """Take over one record; a value of None ends its key."""
+        key = (record.key or b"").decode("utf-8", "replace")
+        if record.value is None:
+            documents.pop(key, None)
+            return
+        try:
+            documents[key] = _decode(record.value)
+        except msgspec.MsgspecError as error:
+            log.warning("%s/%s@%s: %s", record.topic, record.partition, record.offset, error)
+
+    def trim(self) -> None:
+        """Forget the resolved incidents that are oldest."""
+        if len(self.incidents) <= INCIDENTS_KEPT:
+            return
+        resolved = [one for one in self.incidents.values() if one["state"] == "resolved"]
+        resolved.sort(key=lambda one: str(one["openedAt"]))
+        for one in resolved[: len(self.incidents) - INCIDENTS_KEPT]:
+            del self.incidents[one["key"]]
+
+
+class Mirror:
+    """A plain consumer of `slo.status` and `slo.alerts`, in no group: every web server has all.
+
+    While it reads from the beginning (at the start, and after Kafka was lost) it shows what it
+    knew before, never a state of the past.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.caught_up = False
+        self.version = 0  # grows with everything that is news
+        self._settings = settings
+        self._copy = Copy()
+        self._news = asyncio.Event()
+
+    @property
+    def slos(self) -> dict[str, Document]:
+        """The newest status of every SLO, by id."""
+        return self._copy.slos
+
+    @property
+    def incidents(self) -> dict[str, Document]:
+        """The newest state of every incident, by key."""
+        return self._copy.incidents
+
+    async def news(self, after: int) -> int:
+        """Wait until there is a newer version than `after`, and give it."""
+        while self.version <= after:
+            await self._news.wait()
+        return self.version
+
+    async def run(self) -> None:
+        """Follow both topics until cancelled, whatever becomes of Kafka in between."""
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("the status cannot be read (%s); again in %s s", error, RETRY_S)
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        consumer = AIOKafkaConsumer(
+            **client_options(self._settings),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        try:
+            await self._read(consumer)
+        finally:
+            await consumer.stop()
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        copy = Copy()
+        into = {
+            topic_name(self._settings, STATUS): copy.slos,
+            topic_name(self._settings, ALERTS): copy.incidents,
+        }
+        partitions = [TopicPartition(topic, p) for topic in into for p in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        while True:
+            batches = await consumer.getmany(timeout_ms=POLL_MS)
+            for partition, records in batches.items():
+                for record in records:
+                    copy.take(into[partition.topic], record)
+            copy.trim()
+            if copy is not self._copy:
+                if not await _has_reached(consumer, ends):
+                    continue
+                self._copy, self.caught_up = copy, True
+            elif not batches:
+                continue
+            self._tell()
+
+    def _tell(self) -> None:
+        self.version += 1
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+async def _has_reached(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
+    for partition, end in ends.items():
+        if await consumer.position(partition) < end:
+            return False
+    return True

@@ -1,0 +1,108 @@
+"""The web server: pages, API, probes and metrics of one worker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from aiohttp import hdrs, web
+
+from app.config import Policy
+from app.errors import UserError
+from app.metrics import Metrics
+from app.settings import Settings
+from app.web import api, live, pages
+from app.web.access import guard
+from app.web.problems import as_problems
+from app.web.surroundings import SURROUNDINGS, Commands, Health, Mirror, Surroundings
+from app.web.tokens import api_token
+
+MAX_BODY_BYTES = 64 * 1024
+_CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "script-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def make_server(  # noqa: PLR0913 - the composition root hands over what it made
+    settings: Settings,
+    mirror: Mirror,
+    metrics: Metrics,
+    health: Callable[[], Health],
+    commands: Commands,
+    policy: Policy,
+) -> web.Application:
+    """The application. Raises UserError where no API token is set and none can be kept."""
+    app = web.Application(middlewares=[as_problems, guard], client_max_size=MAX_BODY_BYTES)
+    app[SURROUNDINGS] = Surroundings(
+        settings=settings,
+        mirror=mirror,
+        metrics=metrics,
+        health=health,
+        commands=commands,
+        policy=policy,
+        api_token=api_token(settings),
+        clock=settings.clock(),
+    )
+    app[live.LISTENERS] = set()
+    for table in (api.routes, pages.routes, live.routes):
+        app.add_routes(table)
+    here = Path(str(files(__package__)))
+    app.router.add_static("/static", here / "static")
+    app.router.add_get("/openapi.json", _file(here / "openapi.json"))
+    app.on_response_prepare.append(_add_headers)
+    app.on_shutdown.append(live.end_all)
+    return app
+
+
+def _file(path: Path) -> Callable[[web.Request], "asyncio.Future[web.Response]"]:
+    body = path.read_bytes()
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    return handler  # type: ignore[return-value]
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.popall(hdrs.SERVER, None)
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Serve while the block runs; gives the port (0 asks for any free one).
+
+    Raises UserError where the port is taken.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise UserError(
+                f"{host}:{port} cannot be listened on ({error.strerror}): give another --port"
+            ) from error
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,80 @@
+"""What the handlers of the web server are given."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+from aiohttp import web
+
+from app.clock import Clock
+from app.config import Policy
+from app.core.judge import Command
+from app.metrics import Metrics
+from app.settings import Settings
+from app.web.mirror import Document
+from app.web.views import Standing
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How the worker is. `alive` False: whoever supervises it should start it again."""
+
+    ready: bool
+    alive: bool = True
+    reasons: tuple[str, ...] = ()
+    blind: bool = False
+
+
+class Mirror(Protocol):
+    """What is known of the SLOs and incidents; see `app.web.mirror`."""
+
+    @property
+    def caught_up(self) -> bool:
+        """The topics were read to their ends once."""
+
+    @property
+    def version(self) -> int:
+        """Grows with everything that is news."""
+
+    @property
+    def slos(self) -> dict[str, Document]:
+        """The newest status of every SLO, by id."""
+
+    @property
+    def incidents(self) -> dict[str, Document]:
+        """The newest state of every incident, by key."""
+
+    async def news(self, after: int) -> int:
+        """Wait until there is a newer version than `after`, and give it."""
+
+
+class Commands(Protocol):
+    """Takes operators' commands; see `app.web.sending`."""
+
+    async def send(self, command: Command) -> None:
+        """Send a command and wait until it is taken; raises NotSent."""
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a handler may need."""
+
+    settings: Settings
+    mirror: Mirror
+    metrics: Metrics
+    health: Callable[[], Health]
+    commands: Commands
+    policy: Policy
+    api_token: str
+    clock: Clock
+
+    @property
+    def order(self) -> list[str]:
+        """The SLOs as they are configured."""
+        return list(self.policy.slos)
+
+    def standing(self) -> Standing:
+        """Whether what is shown is judged, and on everything that happened."""
+        health = self.health()
+        return Standing(ready=health.ready and self.mirror.caught_up, blind=health.blind)
+
+
+SURROUNDINGS = web.AppKey("surroundings", Surroundings)

@@ -1,0 +1,218 @@
+"""A status and an incident in words, for the page and the terminal. Pure."""
+
+from collections.abc import Iterable
+from math import inf
+from typing import Any, Literal, NamedTuple
+
+from app.delivery import words
+from app.web.views import Document, ms_of
+
+Tone = Literal["good", "warn", "bad", "quiet"]
+
+NOT_KNOWN = "–"
+_LOW_IS_GOOD = frozenset({"quantile", "mean"})
+_LITTLE_LEFT = 0.25
+_HOWS = {"page": "page", "notify": "notify"}
+
+
+class State(NamedTuple):
+    """How an SLO stands, and how much that should worry."""
+
+    text: str
+    tone: Tone
+
+
+class Step(NamedTuple):
+    """A step of the escalation in words."""
+
+    text: str
+    when: str
+    done: bool
+
+
+def state(slo: Document, incidents: dict[str, Document]) -> State:
+    """An SLO in a word or two: the worst that is to be said of it."""
+    found = [incidents[key] for key in slo["incidents"] if key in incidents]
+    if found:
+        worst = min(found, key=lambda one: (one["severity"], one["state"] != "firing"))
+        text = f"{worst['severity']} {worst['state']}"
+        return State(text, "bad" if worst["severity"] == "P1" else "warn")
+    if slo["incidents"]:
+        return State("firing", "bad")
+    if not slo["judged"]:
+        return State("not judged yet", "quiet")
+    if slo["frozen"]:
+        return State("budget spent", "bad")
+    if slo["noData"]:
+        return State("no data", "quiet")
+    return State("good", "good") if meets_target(slo) else State("misses target", "warn")
+
+
+def meets_target(slo: Document) -> bool:
+    """Whether the headline figure is where it should be."""
+    headline = slo["headline"]
+    value, target = headline["value"], headline["target"]
+    if value is None:
+        return True
+    return bool(value < target if headline["kind"] in _LOW_IS_GOOD else value >= target)
+
+
+def headline(slo: Document) -> str:
+    """The headline figure."""
+    found = slo["headline"]
+    return amount(found["value"], found["unit"], found["target"])
+
+
+def target(slo: Document) -> str:
+    """What the headline figure should be, and over which time."""
+    found = slo["headline"]
+    sign = "<" if found["kind"] in _LOW_IS_GOOD else "≥"  # noqa: RUF001
+    name = {"quantile": "P95 ", "mean": "mean "}.get(found["kind"], "")
+    limit = _limit(found["target"], found["unit"])
+    return f"{name}{sign} {limit} over {words.window(found['window'])}"
+
+
+def _limit(value: float, unit: str) -> str:
+    """A limit as it was written: 0.995 → "99.5 %", 30000 ms → "30 s"."""
+    scaled = {"ratio": value * 100, "ms": value / 1000}.get(unit, value)
+    return f"{round(scaled, 6):g} {({'ratio': '%', 'ms': 's', 'MB': 'MB'}.get(unit, unit))}".strip()
+
+
+def amount(value: float | str | None, unit: str, apart_from: float | None = None) -> str:
+    """A value in its unit, "–" where it is not known."""
+    return NOT_KNOWN if value is None else words.amount(float(value), unit, apart_from)
+
+
+def burn(rate: float | str | None) -> str:
+    """A burn rate: 1× spends the budget in exactly the compliance period."""
+    if rate is None:
+        return NOT_KNOWN
+    number = float(rate)
+    return "∞" if number == inf else f"{number:.1f}×" if number < 100 else f"{number:.0f}×"  # noqa: RUF001
+
+
+def burns_fast(rate: float | str | None) -> bool:
+    """Whether this rate spends more than the budget."""
+    return rate is not None and float(rate) > 1
+
+
+def budget_left(slo: Document) -> float | None:
+    """Share of the budget that is left, below 0 when overspent; None without a budget."""
+    remaining = slo["budget"]["remaining"]
+    if remaining is None or slo["objective"] >= 1:
+        return None
+    return float(remaining)
+
+
+def budget_words(slo: Document) -> str:
+    """The budget that is left."""
+    if slo["objective"] >= 1:
+        return "none: any failure counts"
+    left = budget_left(slo)
+    return NOT_KNOWN if left is None else words.amount(left, "ratio")
+
+
+def budget_tone(slo: Document) -> Tone:
+    """How much the budget should worry."""
+    left = budget_left(slo)
+    if left is None:
+        return "quiet"
+    if left <= 0:
+        return "bad"
+    return "warn" if left < _LITTLE_LEFT else "good"
+
+
+def forecast(slo: Document) -> str:
+    """When the budget will be gone; empty where nobody can say."""
+    left_s = slo["budget"]["exhaustedIn_s"]
+    if left_s is None or slo["objective"] >= 1 or float(left_s) == inf:
+        return ""
+    return f"gone in {words.span(float(left_s))}" if left_s else "spent"
+
+
+def time(text: str | None) -> str:
+    """A document's time as people read it."""
+    return words.utc(ms_of(text)) if text else NOT_KNOWN
+
+
+def ago(text: str | None, as_of: str | None) -> str:
+    """How long before or after `as_of` a time lies; empty where it cannot be told."""
+    if not text or not as_of:
+        return ""
+    ahead_s = (ms_of(text) - ms_of(as_of)) / 1000
+    if abs(ahead_s) < 1:
+        return "now"
+    return f"in {words.span(ahead_s)}" if ahead_s > 0 else f"{words.span(-ahead_s)} ago"
+
+
+def window(window_s: int) -> str:
+    """A window: 3600 → "hour"."""
+    return words.window(window_s)
+
+
+def next_step(incident: Document, as_of: str | None) -> str:
+    """What happens next if nobody does anything; empty where nothing does."""
+    if incident["state"] == "resolved":
+        return ""
+    waiting = [step for step in incident["escalation"] if step["doneAt"] is None]
+    if not waiting:
+        return ""
+    soonest = min(waiting, key=lambda step: (step["dueAt"] is None, step["dueAt"] or ""))
+    found = step_of(soonest, as_of)
+    return f"{found.text}, {found.when}"
+
+
+def steps(incident: Document, as_of: str | None) -> list[Step]:
+    """The escalation, step by step."""
+    return [step_of(step, as_of) for step in incident["escalation"]]
+
+
+def step_of(step: Document, as_of: str | None) -> Step:
+    """A step of the escalation."""
+    text = f"{_HOWS.get(step['how'], step['how'])} {step['to']}"
+    if step["doneAt"]:
+        late = f", {words.span(step['late_s'])} late" if step["late_s"] else ""
+        return Step(text, f"done {time(step['doneAt'])}{late}", done=True)
+    if step["dueAt"] is None:
+        return Step(text, f"when: {step['when']}", done=False)
+    return Step(
+        text, f"due {time(step['dueAt'])} ({ago(step['dueAt'], as_of)}): {step['when']}", done=False
+    )
+
+
+def rule_value(slo: Document, rule: Document) -> str:
+    """What a rule sees."""
+    return amount(rule["value"], _rule_unit(slo, rule))
+
+
+def rule_threshold(slo: Document, rule: Document) -> str:
+    """Where a rule begins to fire."""
+    kind = slo["headline"]["kind"]
+    if rule["id"] == "breach" and kind == "quantile":
+        return f"> 5 % slower than {_limit(rule['threshold'], 'ms')}"
+    sign = "<" if rule["id"] == "breach" and kind == "ratio" else ">"
+    return f"{sign} {_limit(rule['threshold'], _rule_unit(slo, rule))}"
+
+
+def _rule_unit(slo: Document, rule: Document) -> str:
+    if rule["id"] != "breach":
+        return "ratio"
+    return {"distinct": "count", "mean": "MB"}.get(slo["headline"]["kind"], "ratio")
+
+
+def firing(rules: Iterable[Any]) -> str:
+    """The rules that fire."""
+    return ", ".join(str(rule) for rule in rules) or "none"
+
+
+def example_of(example: Document) -> str:
+    """A failing execution in a line."""
+    parts = [
+        example["error"],
+        ", ".join(example["issueTypes"]),
+        f"conversation {example['conversationId']}" if example["conversationId"] else "",
+        f"ticket {example['ticketId']}" if example["ticketId"] else "",
+        amount(example["duration_ms"], "ms") if example["duration_ms"] is not None else "",
+        amount(example["memory_mb"], "MB") if example["memory_mb"] is not None else "",
+    ]
+    return " · ".join(part for part in parts if part)

@@ -1,0 +1,191 @@
+"""One worker: which parts it runs, how they are put together, and how it ends."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Literal, NamedTuple
+
+import faust
+import msgspec
+from confluent_kafka import KafkaException
+
+from app import config
+from app.clock import Clock
+from app.config import Policy
+from app.delivery.dispatcher import Presentation
+from app.delivery.secrets import Redactor, Secrets
+from app.delivery.sender import open_client
+from app.delivery.wording import Addresses, Wording
+from app.errors import UserError
+from app.intake import Intake
+from app.kafka import create_topics
+from app.metrics import Metrics
+from app.settings import Settings
+from app.stream.app import CountPart, DeliverPart, count_part, deliver_part
+from app.topics import all_topics
+from app.web.health import Health
+from app.web.site import Site
+
+log = logging.getLogger(__name__)
+
+Part = Literal["intake", "count", "deliver"]
+PARTS: tuple[Part, ...] = ("intake", "count", "deliver")
+
+STALLED_MS = 60_000
+"""Without progress for so long, although something waits, the worker is not alive."""
+
+Running = Callable[[], Awaitable[None]]
+
+
+class Made(NamedTuple):
+    """The parts of a worker that others look at; None where it does not run them."""
+
+    intake: Intake | None
+    count: CountPart | None
+    deliver: DeliverPart | None
+
+
+class Worker:
+    """Made from settings and a policy, it runs until it is told to stop."""
+
+    def __init__(
+        self, settings: Settings, policy: Policy, secrets: Secrets, parts: tuple[Part, ...] = PARTS
+    ) -> None:
+        self.settings = settings
+        self._clock: Clock = settings.clock()
+        self._metrics = Metrics(policy.slos)
+        self._client = open_client()
+        self.made = self._make(policy, secrets, parts)
+        self._site = Site(settings, policy, self._metrics, self.health)
+
+    def _make(self, policy: Policy, secrets: Secrets, parts: tuple[Part, ...]) -> Made:
+        settings, metrics, clock = self.settings, self._metrics, self._clock
+        return Made(
+            Intake(settings, policy.slos.values(), metrics, clock) if "intake" in parts else None,
+            count_part(settings, policy, metrics, clock) if "count" in parts else None,
+            deliver_part(settings, presentation(settings, policy), secrets, metrics, clock)
+            if "deliver" in parts
+            else None,
+        )
+
+    def running(self) -> dict[str, Running]:
+        """What runs side by side, by name."""
+        intake, count, deliver = self.made
+        found: dict[str, Running] = {"web": self._site.run}
+        if intake is not None:
+            found["intake"] = intake.run
+        if count is not None:
+            found["count"] = lambda: run_faust(count.app)
+        if deliver is not None:
+            found["deliver"] = lambda: run_faust(deliver.app)
+            found["dispatch"] = lambda: deliver.delivering.run(self._client)
+        return found
+
+    def health(self) -> Health:
+        """Whether it is ready to be asked, and whether it gets on."""
+        waiting = self._waiting_for()
+        stalled = self._stalled()
+        return Health(ready=not waiting, alive=not stalled, reasons=(*waiting, *stalled))
+
+    def _waiting_for(self) -> tuple[str, ...]:
+        _, count, deliver = self.made
+        found = []
+        if count is not None and not count.desk.ready:
+            found.append("count: the tables are being recovered")
+        if count is not None and count.desk.board.read_until() is None:
+            found.append("count: the intake has not been heard of yet")
+        if deliver is not None and not deliver.delivering.ready:
+            found.append("deliver: the outbox is being recovered")
+        return tuple(found)
+
+    def _stalled(self) -> tuple[str, ...]:
+        _, count, _ = self.made
+        if count is None or self.settings.replay:
+            return ()
+        now = self._clock()
+        still_ms = now - count.counting.progress_at
+        if still_ms > STALLED_MS:
+            return (f"count: nothing has come from the intake for {still_ms // 1000} s",)
+        return ()
+
+
+def presentation(settings: Settings, policy: Policy) -> Presentation:
+    """How notices are written."""
+    return Presentation(
+        wording=Wording(settings.config_dir / "templates"),
+        addresses=Addresses(
+            page_url=settings.page_url(), slack_ids=policy.ownership.slack_ids
+        ),
+        events_url=settings.pagerduty_url,
+    )
+
+
+async def run_faust(app: faust.App) -> None:
+    """Run a Faust app until cancelled; what ends it by itself is an error."""
+    try:
+        await app.start()
+        await app.wait_until_stopped()
+    finally:
+        await app.stop()
+    if app.crash_reason is not None:
+        raise app.crash_reason
+
+
+async def run(settings: Settings, parts: tuple[Part, ...] = PARTS) -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+    policy = config.load(settings.config_dir)
+    secrets = Secrets({}) if settings.replay and not settings.send else Secrets()
+    log_to_stderr(settings, secrets)
+    await prepare(settings)
+    worker = Worker(settings, policy, secrets, parts)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    tasks = [asyncio.ensure_future(start()) for start in worker.running().values()]
+    stopping = asyncio.ensure_future(stop.wait())
+    done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*tasks, stopping):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done - {stopping}:
+        if (error := task.exception()) is not None:
+            raise error
+
+
+async def prepare(settings: Settings) -> None:
+    """Make the topics; raises UserError where Kafka does not answer."""
+    try:
+        await create_topics(settings, all_topics(replay=settings.replay))
+    except KafkaException as error:
+        reason = error.args[0].str() if error.args else "no answer"
+        raise UserError(
+            f"Kafka at {settings.kafka} cannot be used: {reason}. "
+            "Is it running, and does BURNRATE_KAFKA name it?"
+        ) from error
+
+
+def named(settings: Settings) -> Settings:
+    """The settings with a name for this worker that it keeps over restarts."""
+    if settings.instance:
+        return settings
+    path = settings.data_dir / "instance"
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError), path.open("x", encoding="ascii") as file:
+        file.write(uuid.uuid4().hex[:12])
+    name = path.read_text(encoding="ascii").strip()
+    return msgspec.structs.replace(settings, instance=f"{name}-{settings.port}")
+
+
+def log_to_stderr(settings: Settings, secrets: Secrets) -> None:
+    """Logs go to standard error, without any secret."""
+    handler = logging.StreamHandler(sys.stderr)
+    inner = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(Redactor(secrets, inner))
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    for noisy in ("faust", "mode", "aiokafka", "aiohttp", "httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
