@@ -27,8 +27,8 @@ from app.metrics import Metrics
 from app.settings import Settings
 from app.stream.app import CountPart, DeliverPart, count_part, deliver_part
 from app.topics import all_topics
-from app.web.health import Health
 from app.web.site import Site
+from app.web.surroundings import Health
 
 log = logging.getLogger(__name__)
 
@@ -89,14 +89,19 @@ class Worker:
         """Whether it is ready to be asked, and whether it gets on."""
         waiting = self._waiting_for()
         stalled = self._stalled()
-        return Health(ready=not waiting, alive=not stalled, reasons=(*waiting, *stalled))
+        return Health(
+            ready=not waiting,
+            alive=not stalled,
+            reasons=(*waiting, *stalled),
+            blind=self.made.count is not None and self.made.count.desk.blind,
+        )
 
     def _waiting_for(self) -> tuple[str, ...]:
         _, count, deliver = self.made
         found = []
         if count is not None and not count.desk.ready:
             found.append("count: the tables are being recovered")
-        if count is not None and count.desk.board.read_until() is None:
+        if count is not None and not count.desk.heard:
             found.append("count: the intake has not been heard of yet")
         if deliver is not None and not deliver.delivering.ready:
             found.append("deliver: the outbox is being recovered")

@@ -32,6 +32,12 @@ class TakenOver(Exception):  # noqa: N818  (it tells what happened)
     """Another bridge has claimed this cursor."""
 
 
+def _looked_at(answer: asyncio.Future[Any]) -> None:
+    """Of several failures only the first is raised; asyncio would print the others."""
+    if not answer.cancelled():
+        answer.exception()
+
+
 class Load:
     """Records for one topic, gathered into a batch for each partition. Keyed as Kafka does it."""
 
@@ -65,10 +71,12 @@ class Load:
                 raise answer
 
     async def _send(self, partition: int, batches: list[Any]) -> list[asyncio.Future[Any]]:
-        return [
-            await self._producer.send_batch(batch, self._topic, partition=partition)
-            for batch in batches
-        ]
+        answers = []
+        for batch in batches:
+            answer = await self._producer.send_batch(batch, self._topic, partition=partition)
+            answer.add_done_callback(_looked_at)
+            answers.append(answer)
+        return answers
 
     def _append(self, partition: int, key: bytes, value: bytes, at_ms: int | None) -> None:
         self.records += 1

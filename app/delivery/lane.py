@@ -29,6 +29,7 @@ UNREACHABLE_MS = 15 * 60 * 1000
 _PAUSE_S = 1.0  # after an error of our own, and while we may not send
 _FORGET_EVERY_MS = 10 * 60 * 1000
 _TALLY_MS = 1000
+_LONGEST_SLEEP_S = 1.0  # then the clock is read again: it may have been set meanwhile
 
 
 class Lane:
@@ -87,7 +88,7 @@ class Lane:
             self.idle.set()
             waits = [asyncio.ensure_future(self._wake.wait())]
             if wait_s is not None:
-                waits.append(asyncio.ensure_future(self._slept(wait_s)))
+                waits.append(asyncio.ensure_future(self._slept(min(wait_s, _LONGEST_SLEEP_S))))
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:

@@ -51,7 +51,7 @@ def action(notice: Notice) -> Action | None:
 
 def dedup_key(notice: Notice) -> str:
     """The alert that a notice is about, at most 255 characters; longer ones end in their hash."""
-    key = notice.dedup_key or notice.incident or notice.id
+    key = notice.dedup_key or notice.incident or notice.id or SOURCE
     if len(key) <= MOST_DEDUP_KEY and key.isprintable():
         return key
     digest = hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32]

@@ -108,9 +108,9 @@ class Secrets:
         self._files: dict[str, tuple[tuple[int, int, int], str]] = {}
         self._seen: dict[tuple[str, str], Secret] = {}  # by service and fingerprint
         self._removed: set[str] = set()
-        for name in env:
+        for name in {name.removesuffix("_FILE") for name in env}:
             if name.startswith(tuple(PREFIXES.values())) or name in ALSO_SECRET:
-                self._value(name.removesuffix("_FILE"))
+                self._value(name)
 
     def lookup(self, destination: str) -> Found:
         """The destination's secret as it is now; never raises for a known service."""

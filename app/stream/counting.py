@@ -88,7 +88,7 @@ class Counting:
         self._unwritten.append(event)
         message = _decode(event.value)
         if isinstance(message, Watermark):
-            await self._desk.hear(message)
+            await self._desk.hear(message, event.message.partition)
             return
         account = self._desk.accounts.get(message.slo)
         if account is None or account.fingerprint != message.definition:

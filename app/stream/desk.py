@@ -19,10 +19,12 @@ from app.metrics import Metrics
 from app.stream.accounts import Account
 from app.stream.publisher import Publisher
 from app.stream.standing import Standing
+from app.topics import PARTITIONS, partition_of
 
 log = logging.getLogger(__name__)
 
-STATUS_EVERY_MS = 10_000
+STATUS_EVERY_S = 10.0
+REPLAY_STATUS_EVERY_S = 0.5
 
 _commands = msgspec.json.Decoder(Command)
 
@@ -41,17 +43,20 @@ class Desk:
     ) -> None:
         self._policy, self._publisher = policy, publisher
         self._metrics, self._clock, self._replay = metrics, clock, replay
-        self.board = Board()
+        self._boards = {partition: Board() for partition in range(PARTITIONS)}
+        self._status_every_s = REPLAY_STATUS_EVERY_S if replay else STATUS_EVERY_S
         self.accounts: dict[str, Account] = {}
         self.ready = False
         self._own: Standing | None = None  # the alerter's own incidents
         self._broken: dict[str, str] = {}
-        self._published: dict[str, int] = {}
+        self._published: dict[str, float] = {}  # when, by the machine's own clock
+        self._stored: dict[str, float] = {}
 
     async def open(self, accounts: dict[str, Account], own: Standing | None) -> None:
         """Take over recovered accounts, and hand over what was decided but not yet told."""
         self.accounts, self._own = accounts, own
         self._published.clear()
+        self._stored.clear()
         self.ready = True
         standings = [account.standing for account in accounts.values()]
         for standing in [*standings, *([own] if own else [])]:
@@ -63,11 +68,21 @@ class Desk:
         self.ready = False
         self.accounts, self._own = {}, None
 
-    async def hear(self, watermark: Watermark) -> None:
+    def board(self, slo: str) -> Board:
+        """What is known of the source by the partition that carries this SLO's digests.
+
+        Each partition has a board of its own: a watermark stands behind the digests of the same
+        partition only.
+        """
+        return self._boards[partition_of(slo)]
+
+    async def hear(self, watermark: Watermark, partition: int) -> None:
         """A watermark: in a replay it is what makes time pass."""
-        self.board.take(watermark)
+        self._boards[partition].take(watermark)
         if self._replay:
-            await self.judge_all()
+            for account in list(self.accounts.values()):
+                if partition_of(account.slo.id) == partition:
+                    await self._judge(account)
 
     async def touched(self, account: Account) -> None:
         """A digest has changed this account: judge it at once."""
@@ -97,7 +112,7 @@ class Desk:
             self._hear_of_destination(command)
             return
         account = self.accounts.get(command.slo)
-        now = self._judge_time()
+        now = self._judge_time(command.slo)
         if account is not None and now is not None:
             state = account.standing.state
             now = max(now, state.judged_at)
@@ -112,17 +127,17 @@ class Desk:
         else:
             self._broken.pop(command.incident, None)
 
-    def _judge_time(self) -> int | None:
-        return self.board.judge_time(self._clock(), replay=self._replay)
+    def _judge_time(self, slo: str) -> int | None:
+        return self.board(slo).judge_time(self._clock(), replay=self._replay)
 
     async def _judge(self, account: Account) -> None:
-        now, state = self._judge_time(), account.standing.state
+        now, state = self._judge_time(account.slo.id), account.standing.state
         if not self.ready or now is None:
             return
-        if not self._replay and vitals.is_blind(self.board, self._clock()) and state.caught_up:
+        if not self._replay and self._is_blind(account) and state.caught_up:
             await self._keep_time(account)
             return
-        if now < state.judged_at:
+        if now < state.judged_at or (self._replay and now == state.judged_at):
             return
         if not state.caught_up:
             if not self._caught_up(account):
@@ -134,6 +149,9 @@ class Desk:
         self._metrics.judge_seconds.observe(time.perf_counter() - began)
         await self._carry_out(account, judged, now)
 
+    def _is_blind(self, account: Account) -> bool:
+        return vitals.is_blind(self.board(account.slo.id), self._clock())
+
     async def _keep_time(self, account: Account) -> None:
         now, state = self._clock(), account.standing.state
         if any(incident.open for incident in state.lanes.values()):
@@ -144,12 +162,13 @@ class Desk:
     def _caught_up(self, account: Account) -> bool:
         if self._replay:
             return True
-        heard = self.board.heartbeat is not None or account.ledger.first_slot() is not None
-        return heard and self.board.caught_up(self._clock())
+        board = self.board(account.slo.id)
+        heard = board.heartbeat is not None or account.ledger.first_slot() is not None
+        return heard and board.caught_up(self._clock())
 
     def _show_unjudged(self, account: Account, now: int) -> None:
         """Before the first catch-up: figures, but no judgement."""
-        if now - self._published.get(account.slo.id, 0) < STATUS_EVERY_MS:
+        if not self._due(self._published, account):
             return
         seen = judging.figures.read(account.slo, account.ledger, now)
         state = account.standing.state
@@ -170,22 +189,26 @@ class Desk:
                 self._publisher.alert(incident.key, document)
             for kind in {notice.kind for notice in judged.notices}:
                 self._metrics.incident_changes.labels(account.slo.id, kind).inc()
-        elif _moved(before, after) or now - standing.stored_at >= STATUS_EVERY_MS:
+        elif _moved(before, after) or self._due(self._stored, account):
+            self._stored[account.slo.id] = time.monotonic()
             await standing.store()
-        if judged.news or now - self._published.get(account.slo.id, 0) >= STATUS_EVERY_MS:
+        if judged.news or self._due(self._published, account):
             self._publish(account, judged, now)
+
+    def _due(self, done: dict[str, float], account: Account) -> bool:
+        last = done.get(account.slo.id)
+        return last is None or time.monotonic() - last >= self._status_every_s
 
     def _publish(self, account: Account, judged: Judged, now: int) -> None:
         slo, state = account.slo, account.standing.state
-        self._published[slo.id] = now
-        wall = self._clock()
-        lag = self.board.lag_ms(wall)
+        self._published[slo.id] = time.monotonic()
+        lag = self.board(slo.id).lag_ms(self._clock())
         document = status.of_slo(
             slo, account.route, state, judged.figures, judged.signals, account.ledger
         )
         document |= {
             "lag_s": None if lag is None else lag / 1000,
-            "blind": vitals.is_blind(self.board, wall),
+            "blind": self._is_blind(account),
         }
         self._publisher.status(slo.id, document)
         for incident in state.lanes.values():
@@ -199,7 +222,7 @@ class Desk:
         self.show_vitals(now)
         if own is None:
             return
-        found = vitals.read(self.board, now, self._broken, self._silent(now))
+        found = vitals.read(self.board(ALERTER), now, self._broken, self._silent(now))
         before = own.state
         checked = vitals.check(before, found, self._policy.ownership.routes[ALERTER], now)
         own.state = replace(checked.state, unsent=(*before.unsent, *checked.notices))
@@ -211,11 +234,23 @@ class Desk:
         elif _moved(before, own.state):
             await own.store()
 
+    @property
+    def heard(self) -> bool:
+        """The intake has been heard of, on every partition that is ours."""
+        mine = {partition_of(slo) for slo in self.accounts}
+        return all(self._boards[partition].complete for partition in mine)
+
+    @property
+    def blind(self) -> bool:
+        """Records wait unread for so long that nothing is judged."""
+        now = self._clock()
+        return not self._replay and any(vitals.is_blind(b, now) for b in self._boards.values())
+
     def show_vitals(self, now: int) -> None:
         """For Prometheus: the lag, and whether it is blinding."""
-        lag = self.board.lag_ms(now)
-        self._metrics.lag.set(0 if lag is None else lag / 1000)
-        self._metrics.blind.set(vitals.is_blind(self.board, now))
+        lags = [board.lag_ms(now) or 0 for board in self._boards.values()]
+        self._metrics.lag.set(max(lags) / 1000)
+        self._metrics.blind.set(self.blind)
 
     def _silent(self, now: int) -> dict[str, int]:
         """SLOs whose `absent_for` has passed without an event, with the seconds since."""

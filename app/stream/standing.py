@@ -13,12 +13,11 @@ _decode = msgspec.json.Decoder(SloState).decode
 
 
 class Standing:
-    """One value of the table of states, and when it was stored last (judge time, ms)."""
+    """One value of the table of states."""
 
     def __init__(self, slo: str, states: Records, pulse: Pulse) -> None:
         self.slo = slo
         self.state = SloState()
-        self.stored_at = 0
         self._states = states
         self._pulse = pulse
 
@@ -32,7 +31,6 @@ class Standing:
         """Store the state as it is now, and wait until Kafka has it; raises Asleep."""
         self._pulse.check()
         self.state = replace(self.state, version=self.state.version + 1)
-        self.stored_at = self.state.judged_at
         await self._states.put(partition_of(self.slo), {self.slo: _encode(self.state)})
 
     def handed_over(self, notice: str) -> None:

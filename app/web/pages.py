@@ -9,7 +9,8 @@ from urllib.parse import quote
 import jinja2
 from aiohttp import web
 
-from app.web import runbooks, views, words
+from app.core.status import iso
+from app.web import phrases, runbooks, views
 from app.web.api import asked_incident
 from app.web.problems import Problem
 from app.web.surroundings import SURROUNDINGS, Surroundings
@@ -29,7 +30,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["words"] = words
+    made.globals["say"] = phrases
     made.filters["path"] = lambda text: quote(str(text), safe="")
     return made
 
@@ -49,16 +50,19 @@ def overview(around: Surroundings) -> dict[str, Any]:
     status = views.slo_status(mirror.slos, around.order, around.standing())
     opened = views.incident_list(mirror.incidents, "open")["incidents"]
     resolved = views.incident_list(mirror.incidents, "resolved")["incidents"]
+    gate = views.gate(mirror.slos, mirror.incidents, around.order, "feature")
+    titles = {slo.id: slo.title for slo in around.policy.slos.values()}
     return {
         "status": status,
         "as_of": status["asOf"],
-        "gate": views.gate(mirror.slos, mirror.incidents, around.order, "feature"),
+        "gate": gate,
+        "frozen": [titles[slo] for slo in gate["slos"]],
         "summary": summary(status, opened, known=mirror.caught_up),
         "incidents": mirror.incidents,
         "opened": sorted(opened, key=lambda one: one["severity"]),
         "resolved": resolved[:RESOLVED_SHOWN],
         "routes": around.policy.ownership.routes,
-        "titles": {slo.id: slo.title for slo in around.policy.slos.values()},
+        "titles": titles,
         "waiting": [slo for slo in around.order if slo not in mirror.slos],
         "reasons": around.health().reasons,
     }
@@ -72,7 +76,7 @@ def summary(status: Document, opened: list[Document], *, known: bool) -> str:
         urgent = sum(one["severity"] == "P1" for one in opened)
         count = f"{len(opened)} open incident{'s'[: len(opened) != 1]}"
         return f"{count}, {urgent} of them P1" if urgent else count
-    missed = [slo["title"] for slo in status["slos"] if not words.meets_target(slo)]
+    missed = [slo["title"] for slo in status["slos"] if not phrases.meets_target(slo)]
     if missed:
         return f"No open incident; below target: {', '.join(missed)}"
     return "No open incident, every objective holds"
@@ -91,7 +95,7 @@ async def incident_page(request: web.Request) -> web.Response:
     found = asked_incident(request)
     slo = around.mirror.slos.get(found["slo"], {})
     route = around.policy.ownership.routes.get(found["slo"])
-    now = found["resolvedAt"] or slo.get("judgedAt") or views.iso_of(around.clock())
+    now = found["resolvedAt"] or slo.get("judgedAt") or iso(around.clock())
     values = {"incident": found, "as_of": now, "route": route, "title": _title(around, found)}
     return render("incident.html", values | {"summary": f"{found['severity']} {found['state']}"})
 

@@ -1,12 +1,12 @@
 """The web server: pages, API, probes and metrics of one worker."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from app.config import Policy
 from app.errors import UserError
@@ -72,13 +72,13 @@ def make_server(  # noqa: PLR0913 - the composition root hands over what it made
     return app
 
 
-def _file(path: Path) -> Callable[[web.Request], "asyncio.Future[web.Response]"]:
+def _file(path: Path) -> Handler:
     body = path.read_bytes()
 
-    async def handler(_request: web.Request) -> web.Response:
+    async def handler(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=body, content_type="application/json")
 
-    return handler  # type: ignore[return-value]
+    return handler
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:

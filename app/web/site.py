@@ -1,17 +1,32 @@
-"""temp"""
-from aiohttp import web
+"""The web server together with what it reads and writes, as one thing that runs."""
+
 import asyncio
+from collections.abc import Callable
+
+from app.config import Policy
+from app.metrics import Metrics
+from app.settings import Settings
+from app.web.mirror import Mirror
+from app.web.sending import CommandSender
+from app.web.server import make_server, serving
+from app.web.surroundings import Health
+
+
 class Site:
-    def __init__(self, settings, policy, metrics, health):
-        self.s=settings; self.h=health; self.m=metrics
-    async def run(self):
-        a=web.Application()
-        async def ready(r):
-            h=self.h(); return web.json_response({'r':h.reasons},status=200 if h.ready else 503)
-        async def alive(r):
-            h=self.h(); return web.json_response({'r':h.reasons},status=200 if h.alive else 503)
-        a.router.add_get('/readyz',ready); a.router.add_get('/healthz',alive)
-        runner=web.AppRunner(a); await runner.setup()
-        await web.TCPSite(runner,self.s.host,self.s.port).start()
-        try: await asyncio.Event().wait()
-        finally: await runner.cleanup()
+    """Serves until cancelled."""
+
+    def __init__(
+        self, settings: Settings, policy: Policy, metrics: Metrics, health: Callable[[], Health]
+    ) -> None:
+        self._settings = settings
+        self._mirror = Mirror(settings)
+        self._commands = CommandSender(settings)
+        self._app = make_server(settings, self._mirror, metrics, health, self._commands, policy)
+
+    async def run(self) -> None:
+        """Serve, and follow the topics that are shown."""
+        try:
+            async with serving(self._app, self._settings.host, self._settings.port):
+                await self._mirror.run()
+        finally:
+            await asyncio.shield(self._commands.close())

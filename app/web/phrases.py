@@ -12,7 +12,6 @@ Tone = Literal["good", "warn", "bad", "quiet"]
 NOT_KNOWN = "–"
 _LOW_IS_GOOD = frozenset({"quantile", "mean"})
 _LITTLE_LEFT = 0.25
-_HOWS = {"page": "page", "notify": "notify"}
 
 
 class State(NamedTuple):
@@ -169,7 +168,7 @@ def steps(incident: Document, as_of: str | None) -> list[Step]:
 
 def step_of(step: Document, as_of: str | None) -> Step:
     """A step of the escalation."""
-    text = f"{_HOWS.get(step['how'], step['how'])} {step['to']}"
+    text = f"{step['how']} {step['to']}"
     if step["doneAt"]:
         late = f", {words.span(step['late_s'])} late" if step["late_s"] else ""
         return Step(text, f"done {time(step['doneAt'])}{late}", done=True)
@@ -189,7 +188,7 @@ def rule_threshold(slo: Document, rule: Document) -> str:
     """Where a rule begins to fire."""
     kind = slo["headline"]["kind"]
     if rule["id"] == "breach" and kind == "quantile":
-        return f"> 5 % slower than {_limit(rule['threshold'], 'ms')}"
+        return f"share slower than {_limit(rule['threshold'], 'ms')}"
     sign = "<" if rule["id"] == "breach" and kind == "ratio" else ">"
     return f"{sign} {_limit(rule['threshold'], _rule_unit(slo, rule))}"
 
