@@ -40,6 +40,7 @@ FLUSH_S = 0.1
 TICK_S = 1.0
 BATCH_RECORDS = 4000
 RESTART_S = 1.0
+REPLAY_LINGER_MS = 5  # a replay sends thousands of small messages a second
 SESSION_MS = 6000
 
 _encode = msgspec.json.Encoder().encode
@@ -75,6 +76,7 @@ class Intake(ConsumerRebalanceListener):
         self._heartbeat: Heartbeat | None = None
         self._minute: deque[tuple[int, int]] = deque(maxlen=60)  # counted, rejected; by second
         self._counted = self._rejected = 0
+        self._sent: list[asyncio.Future[Any]] = []
         self.progress_at = clock()
 
     async def run(self) -> None:
@@ -104,8 +106,13 @@ class Intake(ConsumerRebalanceListener):
             fetch_max_bytes=16 * 1024 * 1024,
         )
         self._producer = AIOKafkaProducer(
-            **options, enable_idempotence=True, compression_type="lz4", max_request_size=8_000_000
+            **options,
+            enable_idempotence=True,
+            compression_type="lz4",
+            max_request_size=8_000_000,
+            linger_ms=REPLAY_LINGER_MS if self._settings.replay else 0,
         )
+        self._sent = []
         self._admin = AIOKafkaAdminClient(**options)
         try:
             for client in (self._admin, self._producer):
@@ -204,6 +211,7 @@ class Intake(ConsumerRebalanceListener):
             records = [Record(r.offset, r.timestamp, r.value) for r in fetched]
             for piece in _by_heartbeat(records) if self._settings.replay else (records,):
                 await self._take_piece(tp, reader, piece)
+        await self._settle()
 
     async def _take_piece(self, tp: TopicPartition, reader: PartitionReader, records: list[Record]) -> None:
         finals, counted = reader.read(records)
@@ -216,29 +224,34 @@ class Intake(ConsumerRebalanceListener):
 
     async def _flush(self) -> None:
         await self._send([d for reader in self._readers.values() for d in reader.digests()])
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Wait until Kafka has everything that was sent; raises KafkaError where it has not."""
+        sent, self._sent = self._sent, []
+        await asyncio.gather(*sent)
 
     async def _send(self, digests: list[Digest]) -> None:
-        """Send digests in order, and wait until Kafka has them."""
+        """Send digests, in order; `_settle` waits until Kafka has them."""
         topic = topic_name(self._settings, DIGESTS)
-        sent = [
-            await self._producer.send(
-                topic, _encode(d), key=d.slo.encode(), partition=partition_of(d.slo)
+        for d in digests:
+            slo = d.slo
+            self._sent.append(
+                await self._producer.send(
+                    topic, _encode(d), key=slo.encode(), partition=partition_of(slo)
+                )
             )
-            for d in digests
-        ]
+        await self._send_rejected()
+
+    async def _send_rejected(self) -> None:
         rejected = [r for reader in self._readers.values() for r in reader.rejected]
         for one in rejected:
             if one.offset >= self._counted_upto.get(TopicPartition(one.topic, one.partition), 0):
                 key = f"{one.topic}/{one.partition}/{one.offset}/{one.index}".encode()
-                sent.append(
-                    await self._producer.send(
-                        topic_name(self._settings, REJECTED), _encode(one), key=key
-                    )
-                )
+                topic = topic_name(self._settings, REJECTED)
+                self._sent.append(await self._producer.send(topic, _encode(one), key=key))
         for reader in self._readers.values():
             reader.rejected.clear()
-        if sent:
-            await asyncio.gather(*sent)
 
     async def _tick(self) -> None:
         """Once a second: say how far it is read, and commit."""
@@ -247,6 +260,7 @@ class Intake(ConsumerRebalanceListener):
         self._minute.append((self._counted, self._rejected))
         self._counted = self._rejected = 0
         await self._send_watermark(self._watermark())
+        await self._settle()
         await self._commit()
 
     async def _replay_tick(self) -> None:
@@ -289,11 +303,10 @@ class Intake(ConsumerRebalanceListener):
 
     async def _send_watermark(self, watermark: Watermark) -> None:
         value, topic = _encode(watermark), topic_name(self._settings, DIGESTS)
-        sent = [
-            await self._producer.send(topic, value, key=b"watermark", partition=partition)
-            for partition in range(PARTITIONS)
-        ]
-        await asyncio.gather(*sent)
+        for partition in range(PARTITIONS):
+            self._sent.append(
+                await self._producer.send(topic, value, key=b"watermark", partition=partition)
+            )
 
     async def _commit(self) -> None:
         """Commit each partition's chunk start, with the mark that says it is one."""

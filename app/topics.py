@@ -54,7 +54,11 @@ def all_topics(*, replay: bool) -> tuple[Topic, ...]:
     never goes back. A replay brings its own times, and keeps everything however old it is.
     """
     source = (
-        {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+        {
+            "message.timestamp.type": "CreateTime",
+            "message.timestamp.after.max.ms": str(2**63 - 1),  # data dated ahead of the clock
+            "retention.ms": "-1",
+        }
         if replay
         else {"message.timestamp.type": "LogAppendTime", **_kept(32)}
     )

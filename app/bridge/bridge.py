@@ -137,7 +137,7 @@ class Bridge:
 
     def _failed(self, error: BaseException) -> None:
         if not self._failures:
-            log.warning("Kafka cannot be written to, trying again until it can: %r", error)
+            log.warning("Kafka cannot be written to, trying again until it can: %.200r", error)
         self._failures += 1
 
     async def _pump(self, writer: Writer, *, once: bool) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from pathlib import Path
 
 import click
@@ -30,9 +31,18 @@ def bridge(data_dir: Path, *, once: bool, name: str | None) -> None:
 
     Ends with 5 where another bridge has taken over the same database.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it repeats what is said here once
+    for talkative in ("aiokafka", "asyncio"):  # each retry, each failure: said here once
+        logging.getLogger(talkative).setLevel(logging.CRITICAL)
     settings = Settings.from_env()
-    sent = asyncio.run(
+    sent = asyncio.run(_until_stopped(settings, data_dir, once=once, name=name))
+    click.echo(f"done: {_events(sent)}" if sent is not None else "stopped")
+
+
+async def _until_stopped(
+    settings: Settings, data_dir: Path, *, once: bool, name: str | None
+) -> Sent | None:
+    """Run the bridge; None where a signal ended it, in order: no transaction is left open."""
+    running = asyncio.ensure_future(
         run_bridge(
             settings,
             data_dir,
@@ -42,7 +52,12 @@ def bridge(data_dir: Path, *, once: bool, name: str | None) -> None:
             on_progress=_Progress(),
         )
     )
-    click.echo(f"done: {_events(sent)}")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        return None
 
 
 class _Progress:

@@ -33,7 +33,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(slo: Slo, ledger: Ledger, now: int) -> Figures:
     """All figures of one SLO at a judge time (ms)."""
-    wanted = {slo.breach.window_s, slo.period_s, GROWTH_S, *SHOWN_WINDOWS_S.values()}
+    wanted = {slo.breach.window_s, slo.period_s, GROWTH_S, 2 * GROWTH_S, *SHOWN_WINDOWS_S.values()}
     wanted |= {rule.window_s for rule in slo.burns}
     windows = {window_s: _counts(slo, ledger, now, window_s) for window_s in wanted}
     failing = ledger.members(now, _DAY_S) if slo.definition.distinct else {}
@@ -43,12 +43,8 @@ def read(slo: Slo, ledger: Ledger, now: int) -> Figures:
         budget=_budget(slo, ledger, now, windows),
         failing={name: member for name, member in failing.items() if member.failed_at},
         last_bad_at=ledger.last_bad_at(now),
-        growth=(windows[GROWTH_S], _growth_before(slo, ledger, now)),
+        growth=(windows[GROWTH_S], windows[2 * GROWTH_S].minus(windows[GROWTH_S])),
     )
-
-
-def _growth_before(slo: Slo, ledger: Ledger, now: int) -> Counts:
-    return ledger.before(now, GROWTH_S) if slo.breach.measure == "mean" else Counts()
 
 
 def _counts(slo: Slo, ledger: Ledger, now: int, window_s: int) -> Counts:

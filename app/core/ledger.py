@@ -28,7 +28,9 @@ class Ledger:
         self._slots: dict[str, dict[int, Counts]] = {name: {} for name in GRAINS}
         self._bins: dict[int, bytes] = {}  # packed: a day of them as dicts would not fit
         self._members: dict[str, dict[int, dict[str, Member]]] = {name: {} for name in GRAINS}
-        self._rows: dict[int, Cells] = {}  # fine rows: tags, examples, last_bad_at
+        self._rows: dict[int, Cells] = {}  # fine rows: tags, examples
+        self._bad_at: dict[int, int] = {}  # fine rows that hold a bad event: the newest, ms
+        self._first: int | None = None  # the oldest coarse slot, s
         self._running: dict[tuple[int, bool], _Running] = {}
         self.gauge: Gauge | None = None
 
@@ -39,9 +41,9 @@ class Ledger:
         for slot, members in cells.members.items():
             self._members[grain.name][slot] = members
         if grain is FINE:
-            self._rows[row] = Cells(
-                tags=cells.tags, examples=cells.examples, last_bad_at=cells.last_bad_at
-            )
+            self._rows[row] = Cells(tags=cells.tags, examples=cells.examples)
+            if cells.last_bad_at:
+                self._bad_at[row] = cells.last_bad_at
 
     def _replace_slot(self, grain: Grain, slot: int, counts: Counts, bins: Bins | None) -> None:
         slots = self._slots[grain.name]
@@ -50,6 +52,8 @@ class Ledger:
         if counts == before:
             return
         slots[slot] = counts
+        if grain is COARSE and (self._first is None or slot < self._first):
+            self._first = slot
         if bins is not None:
             self._bins[slot] = msgspec.msgpack.encode(bins)
         delta = counts.minus(before)
@@ -76,15 +80,6 @@ class Ledger:
     def quantile_bins(self, now_ms: int, window_s: int) -> Bins:
         """The sketch of the trailing window (24 h at most)."""
         return self._advance(now_ms, window_s, with_bins=True).bins
-
-    def before(self, now_ms: int, window_s: int) -> Counts:
-        """The counts of the window that ended where the trailing one begins (24 h at most)."""
-        grain, span = trailing(now_ms, window_s)
-        slots = self._slots[grain.name]
-        counts = NOTHING
-        for slot in range(span.begin - window_s, span.begin, grain.slot_s):
-            counts = counts.plus(slots.get(slot, NOTHING))
-        return counts
 
     def _advance(self, now_ms: int, window_s: int, *, with_bins: bool) -> _Running:
         grain, span = trailing(now_ms, window_s)
@@ -140,13 +135,12 @@ class Ledger:
 
         Within a row that reaches beyond now (a replay that reads ahead) now stands for it.
         """
-        rows = (row for row, cells in self._rows.items() if cells.last_bad_at)
-        newest = max((row for row in rows if row * 1000 <= now_ms), default=None)
-        return 0 if newest is None else min(self._rows[newest].last_bad_at, now_ms)
+        newest = max((row for row in self._bad_at if row * 1000 <= now_ms), default=None)
+        return 0 if newest is None else min(self._bad_at[newest], now_ms)
 
     def first_slot(self) -> int | None:
         """The start of the oldest slot that holds anything, s."""
-        return min(self._slots[COARSE.name], default=None)
+        return self._first
 
     def newest_slot(self, now_ms: int) -> int | None:
         """The start of the newest slot up to now that holds anything, s."""
@@ -170,6 +164,8 @@ class Ledger:
         oldest = now_ms // 1000 - FINE.kept_s
         for row in [row for row in self._rows if row < oldest]:
             del self._rows[row]
+            self._bad_at.pop(row, None)
+        self._first = min(self._slots[COARSE.name], default=None)
 
 
 def _unpack(packed: bytes) -> Bins:

@@ -15,16 +15,17 @@ import msgspec
 
 from app.bridge.replay import Progress, replay
 from app.errors import UserError
-from app.local import kafka
+from app.local import kafka, summary
 from app.local.demo import write_demo
 from app.local.progress import say
 from app.local.supervisor import Child, Supervisor
 from app.settings import Settings
 
-DEMO_SPEED = 1000.0
+DEMO_SPEED = 1400.0  # two days in a little over two minutes
 REPLAY_SPEED = 20_000.0
 PORTS_TRIED = 20
 READY_S = 90.0
+JUDGED_BUT_MS = 60_000  # the last heartbeats need not have been judged
 _POLL_S = 0.2
 _PROGRESS_S = 10.0
 
@@ -176,6 +177,9 @@ async def _feed(settings: Settings, data: Path, speed: float, env: dict[str, str
         return
     report = await replay(settings, data, speed=speed, on_progress=Teller())
     say(f"The data is played: {sum(report.events.values())} events in {report.took_s:.0f} s")
+    if await summary.judged_until(url, (report.until_ms or 0) - JUDGED_BUT_MS):
+        for line in summary.lines(await summary.told(settings), summary.labels_of(data)):
+            say(line)
     say(f"The page stays at {url}/ until Ctrl-C")
 
 
