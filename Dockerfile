@@ -28,4 +28,4 @@ ENV BURNRATE_DATA=/var/lib/burnrate \
 
 USER 10001:10001
 EXPOSE 5050
-CMD ["burnrate", "worker"]
+CMD ["burnrate", "worker", "--supervised"]

@@ -17,7 +17,7 @@ def _build() -> faust.App:
     log_to_stderr(settings, secrets)
     asyncio.run(prepare(settings))
     worker = Worker(settings, config.load(settings.config_dir), secrets)
-    count = worker.made.count
+    count = worker.made.counting
     assert count is not None  # a whole worker counts
     for name, start in worker.running().items():
         if name != "count":

@@ -58,10 +58,12 @@ def fingerprint(folders: Sequence[Folder]) -> str:
     return "-".join(sorted(f"{folder.slo}:{folder.fingerprint}" for folder in folders))
 
 
-class Intake(ConsumerRebalanceListener):
+class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
     """Reads the partitions that the group gives it, until it is stopped."""
 
-    def __init__(self, settings: Settings, slos: Iterable[Slo], metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, slos: Iterable[Slo], metrics: Metrics, clock: Clock
+    ) -> None:
         self._settings = settings
         self._topic = topic_name(settings, EVENTS)
         self._folders = [Folder(slo.id, slo.definition, self._topic) for slo in slos]
@@ -96,7 +98,9 @@ class Intake(ConsumerRebalanceListener):
         self._consumer = AIOKafkaConsumer(
             **options,
             group_id=group_id(self._settings),
-            group_instance_id=f"intake-{self._settings.instance}" if self._settings.instance else None,
+            group_instance_id=f"intake-{self._settings.instance}"
+            if self._settings.instance
+            else None,
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -125,7 +129,7 @@ class Intake(ConsumerRebalanceListener):
             for client in (self._consumer, self._producer, self._admin):
                 await _stop(client)
 
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, _revoked: set[TopicPartition]) -> None:
         """Whoever gets them reads their open chunks again."""
         self._generation += 1
         self._readers.clear()
@@ -213,7 +217,9 @@ class Intake(ConsumerRebalanceListener):
                 await self._take_piece(tp, reader, piece)
         await self._settle()
 
-    async def _take_piece(self, tp: TopicPartition, reader: PartitionReader, records: list[Record]) -> None:
+    async def _take_piece(
+        self, tp: TopicPartition, reader: PartitionReader, records: list[Record]
+    ) -> None:
         finals, counted = reader.read(records)
         self._observe(tp, reader, counted)
         self._heartbeat = chunks.newest(self._heartbeat, reader.heartbeat)
@@ -274,7 +280,9 @@ class Intake(ConsumerRebalanceListener):
     def _watermark(self) -> Watermark:
         now = self._clock()
         marks = [
-            mark for tp, reader in self._readers.items() if (mark := self._mark_partition(tp, reader, now))
+            mark
+            for tp, reader in self._readers.items()
+            if (mark := self._mark_partition(tp, reader, now))
         ]
         known = self._consumer.partitions_for_topic(self._topic) or ()
         return Watermark(
@@ -350,7 +358,9 @@ class Intake(ConsumerRebalanceListener):
                 if key.event in STATUSES and fresh:
                     self._observe_executions(key.event, key.agent_id, key.cli_type, fresh)
 
-    def _observe_executions(self, event: str, agent_id: str, cli_type: str, entries: list[Any]) -> None:
+    def _observe_executions(
+        self, event: str, agent_id: str, cli_type: str, entries: list[Any]
+    ) -> None:
         agent = self._metrics.agent(agent_id)
         failed = sum(not entry.event.success for entry in entries)
         if event == "EXECUTION_COMPLETED":

@@ -54,7 +54,10 @@ class Metrics:
 
     def _reading(self) -> None:
         self.events = Counter(
-            "burnrate_events", "Events read, by what became of them", ("result",), registry=self.registry
+            "burnrate_events",
+            "Events read, by what became of them",
+            ("result",),
+            registry=self.registry,
         )
         for result in ("counted", "ignored", "late", "rejected", "left_out"):
             self.events.labels(result)
@@ -69,7 +72,9 @@ class Metrics:
             registry=self.registry,
         )
         self.intake_restarts = Counter(
-            "burnrate_intake_restarts", "Times the intake began anew after an error", registry=self.registry
+            "burnrate_intake_restarts",
+            "Times the intake began anew after an error",
+            registry=self.registry,
         )
 
     def _judging(self, slos: list[str]) -> None:
@@ -84,7 +89,10 @@ class Metrics:
             registry=self.registry,
         )
         self.burn = Gauge(
-            "burnrate_slo_burn_rate", "Burn rate over a window", ("slo", "window"), registry=self.registry
+            "burnrate_slo_burn_rate",
+            "Burn rate over a window",
+            ("slo", "window"),
+            registry=self.registry,
         )
         self.frozen = Gauge(
             "burnrate_slo_frozen", "1 while deployments are frozen", one, registry=self.registry
@@ -93,7 +101,10 @@ class Metrics:
             "burnrate_incident_open", "Open incidents", ("slo", "severity"), registry=self.registry
         )
         self.incident_changes = Counter(
-            "burnrate_incident_changes", "Changes of incidents", ("slo", "kind"), registry=self.registry
+            "burnrate_incident_changes",
+            "Changes of incidents",
+            ("slo", "kind"),
+            registry=self.registry,
         )
         self.judge_seconds = Histogram(
             "burnrate_judge_seconds",
@@ -101,7 +112,9 @@ class Metrics:
             buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.1),
             registry=self.registry,
         )
-        self.blind = Gauge("burnrate_blind", "1 while nothing can be judged", registry=self.registry)
+        self.blind = Gauge(
+            "burnrate_blind", "1 while nothing can be judged", registry=self.registry
+        )
         self.config_errors = Gauge(
             "burnrate_config_last_reload_failed",
             "1 while the configuration on disk is not the one in force",

@@ -1,4 +1,4 @@
-"""What the environment says, read once at the start. Names and defaults as in the README's table."""
+"""What the environment says, read once at the start; names and defaults as in the README."""
 
 import os
 from collections.abc import Mapping

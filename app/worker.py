@@ -45,8 +45,8 @@ class Made(NamedTuple):
     """The parts of a worker that others look at; None where it does not run them."""
 
     intake: Intake | None
-    count: CountPart | None
-    deliver: DeliverPart | None
+    counting: CountPart | None
+    delivery: DeliverPart | None
 
 
 class Worker:
@@ -93,7 +93,7 @@ class Worker:
             ready=not waiting,
             alive=not stalled,
             reasons=(*waiting, *stalled),
-            blind=self.made.count is not None and self.made.count.desk.blind,
+            blind=self.made.counting is not None and self.made.counting.desk.blind,
         )
 
     def _waiting_for(self) -> tuple[str, ...]:
@@ -122,9 +122,7 @@ def presentation(settings: Settings, policy: Policy) -> Presentation:
     """How notices are written."""
     return Presentation(
         wording=Wording(settings.config_dir / "templates"),
-        addresses=Addresses(
-            page_url=settings.page_url(), slack_ids=policy.ownership.slack_ids
-        ),
+        addresses=Addresses(page_url=settings.page_url(), slack_ids=policy.ownership.slack_ids),
         events_url=settings.pagerduty_url,
     )
 
@@ -193,4 +191,6 @@ def log_to_stderr(settings: Settings, secrets: Secrets) -> None:
     handler.setFormatter(Redactor(secrets, inner))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for noisy in ("faust", "mode", "aiokafka", "aiohttp", "httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+        logging.getLogger(noisy).setLevel(
+            max(logging.WARNING, logging.getLevelName(settings.log_level))
+        )

@@ -51,7 +51,7 @@ def bridge_name(data_dir: Path) -> str:
     return hashlib.sha256(str(path).encode()).hexdigest()[:12]
 
 
-async def run_bridge(  # noqa: PLR0913  (the wiring of one process)
+async def run_bridge(
     settings: Settings,
     data_dir: Path,
     *,

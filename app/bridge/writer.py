@@ -28,7 +28,7 @@ _partition_of = DefaultPartitioner()
 _cursors = msgspec.json.Decoder(Cursor)
 
 
-class TakenOver(Exception):  # noqa: N818  (it tells what happened)
+class TakenOver(Exception):
     """Another bridge has claimed this cursor."""
 
 

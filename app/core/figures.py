@@ -92,5 +92,5 @@ def value_of(measure: Measure, counts: Counts) -> float | None:
 
 
 def good_ratio(counts: Counts) -> float:
-    """good / total, one division."""
+    """Good / total, one division."""
     return (counts.total - counts.bad) / counts.total

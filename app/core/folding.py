@@ -215,7 +215,7 @@ class Sheet:
         if self.folder.definition.distinct and tally.bad:
             self.urgent = True
 
-    def _add(  # noqa: PLR0913 - one cell's whole address
+    def _add(
         self,
         all_rows: dict[int, Cells],
         fresh_rows: dict[int, Cells],

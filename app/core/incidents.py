@@ -140,7 +140,7 @@ def key_of(prefix: str, at: int) -> str:
     return f"{prefix}-{datetime.fromtimestamp(at // 1000, UTC):%Y%m%dT%H%M%SZ}"
 
 
-def advance(  # noqa: PLR0913 - everything the decision depends on, by name
+def advance(
     before: Incident | None,
     lane: Lane,
     firing: Sequence[FiringRule],
@@ -323,7 +323,7 @@ def _open_pagers(incident: Incident) -> list[Page]:
     return [page for page in incident.pages if page.open]
 
 
-def _tell(  # noqa: PLR0913
+def _tell(
     incident: Incident, lane: Lane, kind: Kind, now: int, reason: str, *, page: bool
 ) -> Step_:
     """Tell the channel, and the owner's pager where it pages."""

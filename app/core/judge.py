@@ -126,7 +126,7 @@ def _step_rules(
     }
 
 
-def _judge_lane(  # noqa: PLR0913
+def _judge_lane(
     slo: Slo,
     route: Route,
     name: str,
@@ -255,7 +255,7 @@ def obey(slo: Slo, route: Route, before: SloState, ledger: Ledger, command: Comm
     return Judged(state=state, figures=seen, signals=found, notices=tuple(told), changed=changed)
 
 
-def _commanded(  # noqa: PLR0913
+def _commanded(
     slo: Slo, route: Route, before: SloState, seen: Figures, command: Command, now: int
 ) -> tuple[SloState, list[Change]]:
     for name, incident in before.lanes.items():

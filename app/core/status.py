@@ -44,7 +44,7 @@ def _number(value: float | None) -> float | str | None:
     return "inf" if value == inf else value
 
 
-def of_slo(  # noqa: PLR0913 - everything that is shown
+def of_slo(
     slo: Slo,
     route: Route,
     state: SloState,

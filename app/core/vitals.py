@@ -132,7 +132,7 @@ def lane_of(name: str, route: Route) -> Lane:
     )
 
 
-def _check_one(  # noqa: PLR0913
+def _check_one(
     state: SloState, name: str, watch: Watch, wrong: str, route: Route, now: int
 ) -> tuple[SloState, list[Change]]:
     signal = Signal(

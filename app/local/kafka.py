@@ -54,7 +54,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""  # for people: why it died, or that it does not answer
 
 
-class AlreadyRunning(UserError):  # noqa: N818  (it says what is, nothing went wrong)
+class AlreadyRunning(UserError):
     """The data folder's broker ends with another process, so nobody else can rely on it."""
 
     def __init__(self, data_dir: Path, bootstrap: str, owner: int) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import click
@@ -41,7 +41,7 @@ _PROGRESS_S = 10.0
 @click.option("--speed", type=click.FloatRange(min=0.1), help="Data seconds a second.")
 @click.option("--send", is_flag=True, help="Send the notices of a demo or replay for real.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the page (default 5050).")
-def up(  # noqa: PLR0913 - one argument for each option
+def up(
     *,
     demo: bool,
     data: Path | None,
@@ -50,7 +50,7 @@ def up(  # noqa: PLR0913 - one argument for each option
     send: bool,
     port: int | None,
 ) -> None:
-    """Start Kafka, the worker and the page here, and feed them.
+    r"""Start Kafka, the worker and the page here, and feed them.
 
     \b
     Examples:
@@ -146,7 +146,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 async def _when_stopped(
-    running: list[asyncio.Future[int]],
+    running: Sequence[asyncio.Future[int]],
     settings: Settings,
     data: Path,
     speed: float,

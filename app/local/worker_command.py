@@ -17,11 +17,9 @@ from app.settings import Settings
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the web page and API.")
 @click.option("--host", help="Address to listen on (default 127.0.0.1).")
-@click.option(
-    "--supervised", is_flag=True, help="Start it again when it stalls or asks for it."
-)
+@click.option("--supervised", is_flag=True, help="Start it again when it stalls or asks for it.")
 def worker(only: str | None, port: int | None, host: str | None, *, supervised: bool) -> None:
-    """Count, judge and deliver, until Ctrl-C or SIGTERM.
+    r"""Count, judge and deliver, until Ctrl-C or SIGTERM.
 
     Kafka is named by BURNRATE_KAFKA.
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import msgspec
 
 from app.core import rows as merging
+from app.core.cells import Cells, Gauge
 from app.core.chunks import Digest
 from app.core.ledger import Ledger
-from app.core.cells import Cells, Gauge
 from app.core.ownership import Route
 from app.core.rows import Merged, Row
 from app.core.slos import Slo
@@ -101,9 +101,7 @@ class Account:
     def news(self) -> dict[str, dict[str, bytes]]:
         """By table, the rows that are news since the last time, as they are now."""
         news = {
-            grain: {
-                self._prefix + name: _encode(self._cache[f"{grain}/{name}"]) for name in names
-            }
+            grain: {self._prefix + name: _encode(self._cache[f"{grain}/{name}"]) for name in names}
             for grain, names in self._dirty.items()
         }
         if self._gauge_dirty and self.ledger.gauge is not None:

@@ -158,9 +158,7 @@ def deliver_part(
     return DeliverPart(app, delivering)
 
 
-async def for_each(
-    stream: faust.StreamT, take: Callable[[faust.EventT], Awaitable[None]]
-) -> None:
+async def for_each(stream: faust.StreamT, take: Callable[[faust.EventT], Awaitable[None]]) -> None:
     """Hand every message of a stream to `take`, which acknowledges it.
 
     What cannot be decoded is nobody's of ours: it is said and passed over. After any other error
@@ -171,7 +169,9 @@ async def for_each(
             await take(event)
         except msgspec.MsgspecError as error:
             where = event.message
-            log.error("%s[%s]@%s is unreadable: %s", where.topic, where.partition, where.offset, error)
+            log.error(
+                "%s[%s]@%s is unreadable: %s", where.topic, where.partition, where.offset, error
+            )
             event.ack()
         except Exception:
             log.critical("a message failed: the worker starts again", exc_info=True)
@@ -204,7 +204,9 @@ def _count_timer(app: faust.App, counting: Counting, desk: Desk, pulse: Pulse) -
         try:
             await desk.tick()
             await counting.write()
-        except Exception:  # one uncaught would end the app; what is not written stays unacknowledged
+        except (
+            Exception
+        ):  # one uncaught would end the app; what is not written stays unacknowledged
             log.exception("a tick failed")
 
 
@@ -222,7 +224,7 @@ def _follow_partitions(app: faust.App, tables: list[faust.Table], counting: Coun
         recovered.clear()
         counting.revoke()
 
-    def when_recovered(name: str) -> None:
+    def when_recovered(name: str) -> Callable[[], Awaitable[None]]:
         async def done() -> None:
             recovered.add(name)
             if len(recovered) == len(tables):
@@ -232,4 +234,3 @@ def _follow_partitions(app: faust.App, tables: list[faust.Table], counting: Coun
 
     for table in tables:
         table.on_recover(when_recovered(table.name))
-

@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder(Message).decode
 class Counting:
     """The accounts of the partitions that this worker owns, kept true."""
 
-    def __init__(  # noqa: PLR0913 - the composition root hands over what it made
+    def __init__(
         self,
         policy: Policy,
         desk: Desk,

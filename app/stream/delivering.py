@@ -54,7 +54,7 @@ class DeliveryMeter:
 class Delivering:
     """The outboxes of the destinations that this worker owns."""
 
-    def __init__(  # noqa: PLR0913 - the composition root hands over what it made
+    def __init__(
         self,
         settings: Settings,
         presentation: Presentation,

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from app.clock import Clock
 from app.config import Policy
+from app.core import figures, status, vitals
 from app.core import judge as judging
-from app.core import status, vitals
 from app.core.chunks import Watermark
 from app.core.judge import Command, Judged, SloState
 from app.core.vitals import ALERTER
@@ -116,9 +116,7 @@ class Desk:
         if account is not None and now is not None:
             state = account.standing.state
             now = max(now, state.judged_at)
-            judged = judging.obey(
-                account.slo, account.route, state, account.ledger, command, now
-            )
+            judged = judging.obey(account.slo, account.route, state, account.ledger, command, now)
             await self._carry_out(account, judged, now)
 
     def _hear_of_destination(self, command: Command) -> None:
@@ -170,7 +168,7 @@ class Desk:
         """Before the first catch-up: figures, but no judgement."""
         if not self._due(self._published, account):
             return
-        seen = judging.figures.read(account.slo, account.ledger, now)
+        seen = figures.read(account.slo, account.ledger, now)
         state = account.standing.state
         self._publish(
             account, Judged(state=state, figures=seen, signals=(), notices=(), changed=()), now

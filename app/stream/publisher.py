@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -44,7 +45,7 @@ class Publisher:
         A second time is harmless: whoever delivers knows the ids.
         """
         for notice in notices:
-            self._put(NOTICES, notice.destination, notice, lambda done=notice.id: sent(done))
+            self._put(NOTICES, notice.destination, notice, partial(sent, notice.id))
 
     def alert(self, key: str, document: dict[str, Any]) -> None:
         """The newest state of an incident."""

@@ -9,7 +9,7 @@ LONGEST_SLEEP_S = SESSION_MS / 2000
 
 
 class Asleep(RuntimeError):
-    """This process was stopped for so long that others may own its partitions."""
+    """The process was stopped for so long that others may own its partitions."""
 
 
 class Pulse:

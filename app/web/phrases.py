@@ -65,7 +65,7 @@ def headline(slo: Document) -> str:
 def target(slo: Document) -> str:
     """What the headline figure should be, and over which time."""
     found = slo["headline"]
-    sign = "<" if found["kind"] in _LOW_IS_GOOD else "≥"  # noqa: RUF001
+    sign = "<" if found["kind"] in _LOW_IS_GOOD else "≥"
     name = {"quantile": "P95 ", "mean": "mean "}.get(found["kind"], "")
     limit = _limit(found["target"], found["unit"])
     return f"{name}{sign} {limit} over {words.window(found['window'])}"

@@ -41,7 +41,7 @@ _HEADERS = {
 }
 
 
-def make_server(  # noqa: PLR0913 - the composition root hands over what it made
+def make_server(
     settings: Settings,
     mirror: Mirror,
     metrics: Metrics,

@@ -1,9 +1,11 @@
 """The merge law: whatever happens on the way, the rows are those of one clean pass."""
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 
-from tests.core import histories
+from app.core import rows
+from app.core.cells import Cells, fold
+from app.core.rows import Merged, Row, Share
 from tests.core.histories import LINES, MOVES, SMALL_CHUNK, Line, Move, clean_pass, play
 
 
@@ -20,3 +22,93 @@ def test_whatever_happens_the_rows_are_those_of_one_clean_pass(
     world = play(lines, moves)
 
     assert world.counted() == clean_pass(world)
+
+
+# --- taking any part of the law away breaks it --------------------------------------------------
+
+
+def accepts_an_older_chunk(row, source, start, upto, cells):
+    share = row.shares.get(source)
+    if share is not None and start < share.start:
+        fold(share.folded, cells)
+        return Merged.TAKEN
+    return LAW(row, source, start, upto, cells)
+
+
+def accepts_what_is_not_newer(row, source, start, upto, cells):
+    share = row.shares.get(source)
+    if share is not None and start == share.start and upto <= share.upto:
+        share.open, share.upto = rows._own(cells), upto
+        return Merged.TAKEN
+    return LAW(row, source, start, upto, cells)
+
+
+def takes_the_same_upto_again(row, source, start, upto, cells):
+    """`upto < share.upto` in place of `<=`."""
+    share = row.shares.get(source)
+    if share is None or upto != share.upto:
+        return LAW(row, source, start, upto, cells)
+    share.upto -= 1
+    outcome = LAW(row, source, start, upto, cells)
+    share.upto = upto
+    return outcome
+
+
+def forgets_the_folded_sum(row, source, start, upto, cells):
+    share = row.shares.get(source)
+    if share is not None and start >= share.upto:
+        share.folded = Cells()
+    return LAW(row, source, start, upto, cells)
+
+
+def forgets_the_open_part(row, source, start, upto, cells):
+    share = row.shares.get(source)
+    if share is not None and start >= share.upto:
+        share.open = Cells()
+    return LAW(row, source, start, upto, cells)
+
+
+def folds_twice(row, source, start, upto, cells):
+    share = row.shares.get(source)
+    if share is not None and start >= share.upto:
+        fold(share.folded, share.open)
+    return LAW(row, source, start, upto, cells)
+
+
+LAW = rows.merge_digest
+
+
+def only_the_newest_chunk_counts(row, touched=None):
+    return Row({source: Share(s.start, s.upto, Cells(), s.open) for source, s in row.shares.items()})
+
+
+MUTATIONS = {
+    "an older chunk is accepted": ("app.core.rows.merge_digest", accepts_an_older_chunk),
+    "an older state of the open chunk is accepted": ("app.core.rows.merge_digest", accepts_what_is_not_newer),
+    "the same upto is taken again": ("app.core.rows.merge_digest", takes_the_same_upto_again),
+    "the folded sum is forgotten": ("app.core.rows.merge_digest", forgets_the_folded_sum),
+    "the open part is forgotten": ("app.core.rows.merge_digest", forgets_the_open_part),
+    "the open part is folded twice": ("app.core.rows.merge_digest", folds_twice),
+    "a later state is added, not taken over": ("app.core.rows.renew", fold),
+    "the last writer wins": ("app.core.rows.merge_rows", lambda one, other: other),
+    "the sum of both writers is taken": ("app.core.rows.merge_rows", lambda one, other: Row({**one.shares, **other.shares})),
+    "a reader begins wherever it is": ("app.core.chunks.where_to_begin", lambda **_: "here"),
+    "a reader always begins at the log's start": ("app.core.chunks.where_to_begin", lambda **_: "log-start"),
+    "chunks end at offsets only": ("app.core.reading._HOUR_MS", 10**15),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_law_without_any_of_its_parts_is_found_out(
+    mutation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*MUTATIONS[mutation])
+
+    @settings(max_examples=2000, phases=[Phase.generate], database=None)
+    @given(lines=LINES, moves=MOVES)
+    def law_holds(lines: list[Line], moves: list[Move]) -> None:
+        world = play(lines, moves)
+        assert world.counted() == clean_pass(world)
+
+    with pytest.raises(AssertionError):
+        law_holds()

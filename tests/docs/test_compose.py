@@ -100,6 +100,12 @@ def test_what_is_mounted_from_here_is_here():
     assert [source for source in sources if not (ROOT / source).exists()] == []
 
 
+def test_a_worker_that_stalls_is_started_again():
+    worker = services()["worker"]
+    assert (worker["restart"], worker["command"][-1]) == ("unless-stopped", "--supervised")
+    assert "/healthz" in worker["healthcheck"]["test"][-1]
+
+
 def test_kokinos_data_can_only_be_read():
     (mount,) = services()["bridge"]["volumes"]
     assert (mount["target"], mount["read_only"]) == ("/kokino", True)

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,9 +110,7 @@ def integrity(at_s: float | None, conversation: str, *, good: bool = False) -> E
     return event if at_s is None else event | {"timestamp": iso(at_s)}
 
 
-async def wait_for[T](
-    what: Callable[[], T | Awaitable[T]], why: str, deadline_s: float = PATIENCE_S
-) -> T:
+async def wait_for(what: Callable[[], Any], why: str, deadline_s: float = PATIENCE_S) -> Any:
     """Wait until it is true, and give what it gave; fails with the last value it had."""
     until = time.monotonic() + deadline_s
     found: Any = None
@@ -125,3 +123,377 @@ async def wait_for[T](
                 return found
         await asyncio.sleep(0.05)
     raise AssertionError(f"not within {deadline_s:.0f} s: {why}; last: {found!r}")
+
+
+class Worker:
+    """One worker process. It keeps its port and data folder, so it comes back as the same."""
+
+    def __init__(self, folder: Path, env: dict[str, str], arguments: Sequence[str]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log_path = folder / f"worker-{self.port}.log"
+        self._env = env
+        self._arguments = arguments
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self, *, ready: bool = True) -> Self:
+        """Start it, and wait until it is ready."""
+        command = [sys.executable, "-m", "app", "worker", "--port", str(self.port)]
+        with self.log_path.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *command, *self._arguments, env=self._env, cwd=ROOT, stdout=log, stderr=log
+            )
+        if ready:
+            await wait_for(self.is_ready, f"ready; its log ends: {self.log()[-2000:]}")
+        return self
+
+    async def is_ready(self) -> bool:
+        """What `/readyz` says; an ended process is an error."""
+        assert self.process is not None
+        assert self.process.returncode is None, f"it has ended: {self.log()[-3000:]}"
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            return (await client.get(f"{self.url}/readyz")).status_code == httpx.codes.OK
+
+    async def kill(self) -> None:
+        """SIGKILL, and nothing is tidied up."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM, as a supervisor does; the exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        return await asyncio.wait_for(self.process.wait(), 20)
+
+    def suspend(self) -> None:
+        """SIGSTOP: it stands still and knows nothing of it."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    async def ended(self, deadline_s: float = PATIENCE_S) -> int:
+        """Wait for it to end by itself; the exit code."""
+        assert self.process is not None
+        return await asyncio.wait_for(self.process.wait(), deadline_s)
+
+    def log(self) -> str:
+        """What it has said."""
+        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
+
+
+class Stack:
+    """Everything of one test. `held_at`: the time (s) at which its clock is held at first."""
+
+    def __init__(
+        self,
+        kafka: str,
+        prefix: str,
+        folder: Path,
+        *,
+        held_at: float | None = None,
+        replay: bool = False,
+        config: Path = ROOT / "config",
+        partitions: int = 4,
+    ) -> None:
+        self.kafka, self.prefix, self.folder = kafka, prefix, folder
+        self.settings = Settings(kafka=kafka, topic_prefix=prefix, replay=replay)
+        self.slack, self.pagerduty = SlackServer(), PagerDutyServer()
+        self.workers: list[Worker] = []
+        self.sent: list[tuple[float, Event]] = []  # every event, with its event time
+        self._clock = folder / "clock"
+        self._held = held_at is not None
+        self._replay = replay
+        self._config = config
+        self._partitions = partitions
+        self._exits = AsyncExitStack()
+        if held_at is not None:
+            self.set_clock(held_at)
+
+    async def __aenter__(self) -> Self:
+        for server in (self.slack, self.pagerduty):
+            await self._exits.enter_async_context(server.running())
+        await create_topics(self.settings, [self._source()])
+        await create_topics(self.settings, all_topics(replay=self._replay))
+        self._http = await self._exits.enter_async_context(
+            httpx.AsyncClient(trust_env=False, timeout=5)
+        )
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self.kafka, enable_idempotence=True, metadata_max_age_ms=2000
+        )
+        await self._producer.start()
+        self._exits.push_async_callback(self._producer.stop)
+        self._exits.push_async_callback(self._end_workers)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._exits.aclose()
+        assert self.slack.faults == []
+        assert self.pagerduty.faults == []
+
+    def _source(self) -> Topic:
+        """The source topic; where the test holds the clock its records carry their own times."""
+        own_times = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+        found = next(t for t in all_topics(replay=False) if t.name == EVENTS)
+        config = own_times if self._held or self._replay else found.config
+        return Topic(EVENTS, self._partitions, config)
+
+    async def _end_workers(self) -> None:
+        for worker in self.workers:
+            if worker.process is not None and worker.process.returncode is None:
+                worker.resume()
+                await worker.kill()
+
+    def worker(self, *arguments: str) -> Worker:
+        """A further worker; not started."""
+        made = Worker(self.folder, self._env(), arguments)
+        self.workers.append(made)
+        return made
+
+    def _env(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("BURNRATE_", "SLACK_"))}
+        hooks = {
+            f"SLACK_WEBHOOK_{channel.upper().replace('-', '_')}": self.slack.webhook(channel)
+            for channel in CHANNELS
+        }
+        keys = {
+            f"PAGERDUTY_KEY_{owner.upper().replace('-', '_')}": routing_key(owner)
+            for owner in OWNERS
+        }
+        own = {
+            "BURNRATE_KAFKA": self.kafka,
+            "BURNRATE_TOPIC_PREFIX": self.prefix,
+            "BURNRATE_CONFIG": str(self._config),
+            "BURNRATE_DATA": str(self.folder / "state"),
+            "BURNRATE_API_TOKEN": "a-token-of-the-tests",
+            "BURNRATE_PUBLIC_URL": "http://status.test",
+            "PAGERDUTY_EVENTS_URL": self.pagerduty.url,
+        }
+        if self._held:
+            own["BURNRATE_CLOCK"] = str(self._clock)
+        if self._replay:
+            own |= {"BURNRATE_REPLAY": "1", "BURNRATE_SEND": "1"}
+        return kept | hooks | keys | own
+
+    # time
+
+    @property
+    def now(self) -> float:
+        """The stack's time, s."""
+        return int(self._clock.read_text()) / 1000 if self._held else time.time()
+
+    def set_clock(self, at_s: float) -> None:
+        """Hold the clock at another moment; the file is replaced at once."""
+        new = self._clock.with_suffix(".new")
+        new.write_text(str(round(at_s * 1000)))
+        new.replace(self._clock)
+
+    async def at(self, at_s: float) -> None:
+        """Move the clock, and wait until everything is judged as of then."""
+        self.set_clock(at_s)
+        await self.judged()
+
+    async def judged(self) -> None:
+        """Wait until every SLO was judged anew, on all that had been sent before."""
+        await wait_for(self._sees, "the watermarks are of this moment")
+        before = await self.metric("burnrate_judge_seconds_count")
+
+        async def again() -> bool:
+            return await self.metric("burnrate_judge_seconds_count") >= before + 2 * SLOS
+
+        await wait_for(again, "judged again")
+
+    async def _sees(self) -> bool:
+        """Every partition is read to its end, as of the clock's time."""
+        lag = await self.metric("burnrate_consumer_lag_seconds")
+        return lag == 0 and await self.readers_at_end()
+
+    async def readers_at_end(self) -> bool:
+        """The intake has read every record that was sent."""
+        results = ("counted", "ignored", "late", "rejected", "left_out")
+        read = [await self.metric(f'burnrate_events_total{{result="{r}"}}') for r in results]
+        return sum(read) >= self.expected_read
+
+    # input
+
+    expected_read = 0
+
+    async def produce(
+        self, events: Iterable[Event], *, partition: int | None = None, kafka_s: float | None = None
+    ) -> None:
+        """Send events, and wait until Kafka has them. Keyed by agent, unless a partition is named."""
+        at_ms = round((self.now if kafka_s is None else kafka_s) * 1000)
+        topic = self.prefix + EVENTS
+        futures = []
+        for event in events:
+            key = str(event.get("agent_id", "")).encode()
+            futures.append(
+                await self._producer.send(
+                    topic,
+                    msgspec.json.encode(event),
+                    key=key,
+                    partition=partition,
+                    timestamp_ms=at_ms,
+                )
+            )
+            stamp = event.get("timestamp")
+            at_s = datetime.fromisoformat(stamp).timestamp() if stamp else at_ms / 1000
+            self.sent.append((at_s, event))
+        await asyncio.gather(*futures)
+        self.expected_read += len(futures)
+
+    async def produce_raw(self, value: bytes | None, *, key: bytes = b"raw") -> tuple[int, int]:
+        """Send a record as it is; its partition and offset."""
+        sent = await self._producer.send_and_wait(self.prefix + EVENTS, value, key=key)
+        self.expected_read += 1
+        return sent.partition, sent.offset
+
+    # what is seen
+
+    async def get(self, path: str, worker: int = 0) -> httpx.Response:
+        """Ask a worker."""
+        return await self._http.get(f"{self.workers[worker].url}{path}")
+
+    async def api(self, path: str, worker: int = 0) -> Any:
+        """Ask a worker's API."""
+        return (await self.get(path, worker)).raise_for_status().json()
+
+    async def slo(self, name: str, worker: int = 0) -> dict[str, Any]:
+        """One SLO's status; empty where there is none yet."""
+        status = await self.api("/api/slo/status", worker)
+        return next((slo for slo in status["slos"] if slo["id"] == name), {})
+
+    async def incidents(self, worker: int = 0) -> list[dict[str, Any]]:
+        """Every incident, oldest first."""
+        return list(reversed((await self.api("/api/incidents", worker))["incidents"]))
+
+    async def metric(self, name: str, worker: int = 0) -> float:
+        """A sample of `/metrics`, with its labels as they stand there; 0 where there is none."""
+        text = (await self.get("/metrics", worker)).text
+        lines = (line.rpartition(" ") for line in text.splitlines())
+        return next((float(value) for found, _, value in lines if found == name), 0.0)
+
+    async def windows(self, slo: str, worker: int = 0) -> dict[str, tuple[int, int]]:
+        """Total and bad of an SLO's windows."""
+        shown = (await self.slo(slo, worker)).get("windows", {})
+        return {name: (w["total"], w["bad"]) for name, w in shown.items()}
+
+    def told(self, channel: str) -> list[dict[str, Any]]:
+        """The messages that have come to a channel, by its webhook's address."""
+        path = f"/services/T000/B000/{channel}-canary"
+        return [arrival.body for arrival in self.slack.arrivals if arrival.path == path]
+
+    def paged(self, owner: str | None = None) -> list[tuple[str, str]]:
+        """What PagerDuty was told for an owner's key: action and dedup key."""
+        key = None if owner is None else routing_key(owner)
+        return [
+            (body["event_action"], body["dedup_key"])
+            for body in self.pagerduty.bodies
+            if key is None or body["routing_key"] == key
+        ]
+
+    def triggers(self) -> list[str]:
+        """The dedup keys that were triggered, in order."""
+        return [key for action, key in self.paged() if action == "trigger"]
+
+    async def told_so(self, channel: str, title: str) -> dict[str, Any]:
+        """Wait for the message with this in its title."""
+
+        def find() -> dict[str, Any] | None:
+            return next((m for m in self.told(channel) if title in title_of(m)), None)
+
+        try:
+            return await wait_for(find, f"{channel} is told of {title!r}")
+        except AssertionError:
+            titles = [title_of(message) for message in self.told(channel)]
+            raise AssertionError(f"{channel} was told {titles}, not {title!r}") from None
+
+    async def rejected(self) -> list[dict[str, Any]]:
+        """The values of `slo.rejected`."""
+        return await self.read(REJECTED)
+
+    async def read(self, topic: str) -> list[dict[str, Any]]:
+        """All values of a topic that holds JSON, by partition."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.kafka, auto_offset_reset="earliest", enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            partitions = [
+                TopicPartition(self.prefix + topic, p)
+                for p in await _partitions(consumer, self.prefix + topic)
+            ]
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            found: list[Any] = []
+            for tp, end in ends.items():
+                while await consumer.position(tp) < end:
+                    for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, []):
+                        found.append(msgspec.json.decode(record.value))
+            return found
+        finally:
+            await consumer.stop()
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+    await consumer.topics()
+    return sorted(consumer.partitions_for_topic(topic) or ())
+
+
+def title_of(message: dict[str, Any]) -> str:
+    """A Slack message's headline."""
+    return str(message["blocks"][0]["text"]["text"])
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """Everything that a Slack message says."""
+    lines = []
+    for block in message["blocks"]:
+        parts = [block.get("text"), *block.get("fields", []), *block.get("elements", [])]
+        lines += [part["text"] for part in parts if part]
+    return "\n".join(lines)
+
+
+# recounting
+
+
+def trailing(at_s: float, window_s: int) -> tuple[int, int]:
+    """A window's slots as semantics.md has it: begin and end, s. Written a second time on purpose."""
+    slot = 10 if window_s <= DAY else 300
+    end = (int(at_s) // slot + 1) * slot
+    if window_s <= DAY:
+        return end - window_s, end
+    return -(-(int(at_s * 1000) - window_s * 1000) // (slot * 1000)) * slot, end
+
+
+WINDOWS = {"5m": 300, "1h": HOUR, "6h": 6 * HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
+
+
+def recount(sent: Iterable[tuple[float, Event]], at_s: float) -> dict[str, tuple[int, int]]:
+    """Availability's windows, counted from the events themselves."""
+    found = {}
+    executions = [(at, e["success"]) for at, e in sent if e["event"].startswith("EXECUTION_")]
+    for name, window_s in WINDOWS.items():
+        begin, end = trailing(at_s, window_s)
+        within = [success for at, success in executions if begin <= at < end]
+        found[name] = (len(within), sum(not success for success in within))
+    return found
+
+
+def traffic(at_s: float, count: int, bad: int, seed: int = 0) -> list[Event]:
+    """Executions of a few agents, all at about the same time, some of them failed."""
+    rng = random.Random(seed)
+    made = [
+        execution(at_s - rng.random(), good=number >= bad, agent=f"agent-{rng.randrange(8)}")
+        for number in range(count)
+    ]
+    rng.shuffle(made)
+    return made
