@@ -20,6 +20,12 @@ COMMANDS = {
     "up": Command("app.local.up:up", "Everything on this machine: Kafka, worker, page, data."),
     "worker": Command("app.local.worker_command:worker", "One worker, for production."),
     "bridge": Command("app.bridge.command:bridge", "Kokino's databases into Kafka."),
+    "check": Command("app.commands.check:check", "Is the configuration sound?"),
+    "status": Command("app.commands.show:status", "SLOs, budgets, burn rates, open incidents."),
+    "incidents": Command("app.commands.show:incidents", "Incidents, newest first."),
+    "ack": Command("app.commands.operate:ack", "Take an incident."),
+    "resolve": Command("app.commands.operate:resolve", "End an incident."),
+    "gate": Command("app.commands.gate:gate", "May this be deployed?"),
     "kafka": Command("app.local.kafka_cli:kafka", "Start, stop and look at the local Kafka."),
 }
 """Every command. A new one is a line here; its module is imported when it is called."""

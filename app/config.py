@@ -1,4 +1,4 @@
-"""Configuration: `slos.yaml` and `ownership.yaml`, checked whole, every error with file and path."""
+"""Configuration: `slos.yaml` and `ownership.yaml`, checked whole, each error with file and path."""
 
 import re
 from collections.abc import Iterator

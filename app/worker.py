@@ -25,7 +25,7 @@ from app.intake import Intake
 from app.kafka import create_topics
 from app.metrics import Metrics
 from app.settings import Settings
-from app.stream.app import CountPart, DeliverPart, count_part, deliver_part
+from app.stream.app import EXIT_RESTART, CountPart, DeliverPart, count_part, deliver_part
 from app.topics import all_topics
 from app.web.site import Site
 from app.web.surroundings import Health
@@ -108,14 +108,20 @@ class Worker:
         return tuple(found)
 
     def _stalled(self) -> tuple[str, ...]:
-        _, count, _ = self.made
-        if count is None or self.settings.replay:
+        intake, count, _ = self.made
+        if self.settings.replay:
             return ()
         now = self._clock()
-        still_ms = now - count.counting.progress_at
-        if still_ms > STALLED_MS:
-            return (f"count: nothing has come from the intake for {still_ms // 1000} s",)
-        return ()
+        progress = []
+        if intake is not None:
+            progress.append(("intake: records wait and none is read", intake.progress_at))
+        if count is not None:
+            progress.append(("count: nothing comes from the intake", count.counting.progress_at))
+        return tuple(
+            f"{what}, for {(now - at) // 1000} s now"
+            for what, at in progress
+            if now - at > STALLED_MS
+        )
 
 
 def presentation(settings: Settings, policy: Policy) -> Presentation:
@@ -139,7 +145,10 @@ async def run_faust(app: faust.App) -> None:
 
 
 async def run(settings: Settings, parts: tuple[Part, ...] = PARTS) -> None:
-    """Run a worker until SIGTERM or SIGINT."""
+    """Run a worker until SIGTERM or SIGINT.
+
+    Raises UserError where a person must act, and SystemExit with EXIT_RESTART after other errors.
+    """
     policy = config.load(settings.config_dir)
     secrets = Secrets({}) if settings.replay and not settings.send else Secrets()
     log_to_stderr(settings, secrets)
@@ -156,8 +165,16 @@ async def run(settings: Settings, parts: tuple[Part, ...] = PARTS) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     for task in done - {stopping}:
-        if (error := task.exception()) is not None:
-            raise error
+        _raise_error_of(task)
+
+
+def _raise_error_of(task: asyncio.Future[None]) -> None:
+    error = task.exception()
+    if isinstance(error, UserError):
+        raise error
+    if error is not None:
+        log.critical("the worker starts again", exc_info=error)
+        raise SystemExit(EXIT_RESTART)
 
 
 async def prepare(settings: Settings) -> None:
@@ -190,7 +207,8 @@ def log_to_stderr(settings: Settings, secrets: Secrets) -> None:
     inner = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(Redactor(secrets, inner))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    level = logging.getLevelName(settings.log_level)
     for noisy in ("faust", "mode", "aiokafka", "aiohttp", "httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(
-            max(logging.WARNING, logging.getLevelName(settings.log_level))
-        )
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, level))
+    for busy in ("faust.transport.producer", "mode.timers"):  # warn of nothing but load
+        logging.getLogger(busy).setLevel(max(logging.ERROR, level))

@@ -28,8 +28,10 @@ TYPES: dict[str, tuple[Any, str]] = {
     ),
     topics.DIGESTS: (
         Message,
-        "Counts of one SLO from one chunk of the source topic, or how far the intake has got. "
-        "Internal: it may change with any version.",
+        (
+            "Counts of one SLO from one chunk of the source topic, or how far the intake has got. "
+            "Internal: it may change with any version."
+        ),
     ),
     topics.NOTICES: (Notice, "One message for one destination, as facts."),
     topics.DELIVERIES: (Delivery, "One attempt to tell somebody, or why there was none."),

@@ -23,11 +23,13 @@ def burn_rate(counts: Counts, objective: float) -> float | None:
 
     None without events; infinity for a bad event against a target of 100 %.
     """
+    ratio = error_ratio(objective)
+    if not ratio and counts.bad:
+        return inf  # whatever the total: it may be unknown
     if not counts.total:
         return None
-    ratio = error_ratio(objective)
     if not ratio:
-        return inf if counts.bad else 0.0
+        return 0.0
     return counts.bad / counts.total / ratio
 
 
@@ -68,7 +70,9 @@ def consumed_by_events(bad: int, allowed: float) -> float | None:
     return bad / allowed
 
 
-def consumed_by_time(counts: Counts, objective: float, window_s: int, period_s: int) -> float | None:
+def consumed_by_time(
+    counts: Counts, objective: float, window_s: int, period_s: int
+) -> float | None:
     """Rate-based: burn rate · W / P."""
     rate = burn_rate(counts, objective)
     if rate is None:

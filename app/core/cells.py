@@ -86,7 +86,9 @@ def add_counts(into: dict[_Key, Counts], more: Mapping[_Key, Counts]) -> None:
 
 def newest(examples: Iterable[Example]) -> list[Example]:
     """The newest few, each once, newest first."""
-    once = {(e.topic, e.partition, e.offset, e.at, e.agent_id, e.conversation_id): e for e in examples}
+    once = {
+        (e.topic, e.partition, e.offset, e.at, e.agent_id, e.conversation_id): e for e in examples
+    }
     ordered = sorted(once.values(), key=lambda e: (e.at, e.offset, e.partition), reverse=True)
     return ordered[:EXAMPLES_KEPT]
 
@@ -98,8 +100,9 @@ def unite(into: dict[str, Member], more: Mapping[str, Member]) -> None:
         into[name] = Member(
             max(have.failed_at, member.failed_at), max(have.passed_at, member.passed_at)
         )
-    for name in sorted(into)[MEMBERS_KEPT:]:
-        del into[name]
+    if len(into) > MEMBERS_KEPT:
+        for name in sorted(into)[MEMBERS_KEPT:]:
+            del into[name]
 
 
 def fold(into: Cells, more: Cells) -> None:
@@ -115,7 +118,7 @@ def fold(into: Cells, more: Cells) -> None:
 
 
 def renew(into: Cells, later: Cells) -> None:
-    """Take over a later state of the same chunk: each of its cells is cumulative, so it replaces."""
+    """Take over a later state of the same chunk: its cells are cumulative, so they replace."""
     into.slots.update(later.slots)
     into.bins.update(later.bins)
     into.tags.update(later.tags)

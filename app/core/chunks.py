@@ -26,7 +26,7 @@ def cuts(before: Position, record: Position) -> bool:
 
 
 class Digest(msgspec.Struct, frozen=True, kw_only=True, tag="digest", omit_defaults=True):
-    """ "Of this partition, offsets start..upto: these are the counts of one SLO."
+    """Says: of this partition, offsets start..upto, these are the counts of one SLO.
 
     Every cell is cumulative from the chunk's first offset. A digest names the cells that changed
     since the last one of its chunk; the last one, `final`, names them all.
@@ -116,10 +116,14 @@ def where_to_begin(
     no older count it could overlap. "next-cut": leave out the rest of the chunk that lies at the
     log's start or at an offset somebody else committed; what is left out is counted.
     """
-    if committed is None or (mark and (mark.epoch, mark.definitions) != (epoch, definitions)):
+    if committed is None or (mark and mark.epoch != epoch):
+        return "log-start"
+    if mark and mark.start < log_start < mark.upto:
+        return "next-cut"
+    if mark and mark.definitions != definitions:
         return "log-start"
     if committed < log_start:
-        return "log-start" if mark and mark.upto <= log_start else "next-cut"
+        return "log-start" if mark else "next-cut"
     if mark and mark.start == committed:
         return "here"
     return "here" if committed % CHUNK_RECORDS == 0 else "next-cut"

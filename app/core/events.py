@@ -67,10 +67,10 @@ def decode(value: bytes | None) -> list[Event | Refused]:
     try:
         if value is None:
             return [Refused("the record is empty")]
-        if len(value) > MAX_FIELD_BYTES:
-            _check_size(value)
-        if value[:1] == b"[":
+        _check_record(value)
+        if value.lstrip()[:1] == b"[":
             return list(_decode_array(value))
+        _check_fields(value)
         event = _one.decode(value)
         _settle(event)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -82,6 +82,7 @@ def decode(value: bytes | None) -> list[Event | Refused]:
 
 def _decode_array(value: bytes) -> Iterator[Event | Refused]:
     try:
+        _check_fields(value)
         events = _many.decode(value)
         for event in events:
             _settle(event)
@@ -122,9 +123,14 @@ def _check_figures(metadata: Metadata) -> None:
         raise Refused(f"metadata.count is {count}: it must lie between 0 and 2**53")
 
 
-def _check_size(value: bytes) -> None:
+def _check_record(value: bytes) -> None:
     if len(value) > MAX_RECORD_BYTES:
         raise Refused(f"the record has {len(value)} bytes, more than {MAX_RECORD_BYTES}")
+
+
+def _check_fields(value: bytes) -> None:
+    if len(value) <= MAX_FIELD_BYTES:
+        return
     for name, text in _strings(_anything.decode(value), "the record"):
         if len(text.encode()) > MAX_FIELD_BYTES:
             raise Refused(f"{name} has more than {MAX_FIELD_BYTES} bytes")
@@ -161,13 +167,14 @@ def parse_timestamp(text: str) -> int:
 def _parse_any(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is None:
+        zoned = moment.tzinfo is not None  # "2026-10-13T14+05:30" has 19 characters as well
+        if not zoned:
             moment = moment.replace(tzinfo=UTC)
         since = moment - _EPOCH
     except (ValueError, OverflowError) as error:
         raise Refused(f"timestamp {text[:40]!r} cannot be read as a time") from error
     ms = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
-    if len(text) == 19 and text[16] == ":":
+    if len(text) == 19 and text[16] == ":" and not zoned:
         if len(_minutes) > 4096:
             _minutes.clear()
         _minutes[text[:16]] = ms - moment.second * 1000

@@ -33,8 +33,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(slo: Slo, ledger: Ledger, now: int) -> Figures:
     """All figures of one SLO at a judge time (ms)."""
-    wanted = {slo.breach.window_s, slo.period_s, GROWTH_S, 2 * GROWTH_S, *SHOWN_WINDOWS_S.values()}
-    wanted |= {rule.window_s for rule in slo.burns}
+    wanted = {slo.breach.window_s, slo.headline.window_s, slo.period_s, GROWTH_S, 2 * GROWTH_S}
+    wanted |= set(SHOWN_WINDOWS_S.values()) | {rule.window_s for rule in slo.burns}
     windows = {window_s: _counts(slo, ledger, now, window_s) for window_s in wanted}
     failing = ledger.members(now, _DAY_S) if slo.definition.distinct else {}
     return Figures(
@@ -65,7 +65,10 @@ def _budget(slo: Slo, ledger: Ledger, now: int, windows: dict[int, Counts]) -> B
         expected = budgets.Expected(whole.total, estimated=False)
     allowed = budgets.error_ratio(slo.objective) * expected.total
     spent = {
-        window_s: (windows[window_s].bad, budgets.consumed(slo, windows[window_s], window_s, allowed))
+        window_s: (
+            windows[window_s].bad,
+            budgets.consumed(slo, windows[window_s], window_s, allowed),
+        )
         for window_s in budgets.FORECAST_WINDOWS_S
     }
     consumed = budgets.consumed(slo, whole, slo.period_s, allowed)

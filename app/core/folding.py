@@ -23,6 +23,7 @@ from app.core.cells import (
     Gauge,
     Member,
     newest,
+    unite,
 )
 from app.core.chunks import Digest
 from app.core.events import NO_METADATA, Event, Metadata
@@ -175,7 +176,7 @@ class Folder:
 
 
 class Sheet:
-    """One SLO's cells of an open chunk: all of them, and those that are news since the last digest."""
+    """One SLO's cells of an open chunk: all, and those that are news since the last digest."""
 
     def __init__(self, folder: Folder, source: str, partition: int) -> None:
         self.folder = folder
@@ -209,9 +210,10 @@ class Sheet:
             cells, fresh = self._add(
                 self._fine, self._fresh_fine, row, key.slot, counts, tally, clause
             )
-            self._sketch(cells, fresh, key.slot, tally)
-            self._tag(cells, fresh, key, tally)
-            self._keep_examples(cells, fresh, tally)
+            if not clause.passes:
+                self._sketch(cells, fresh, key.slot, tally)
+                self._tag(cells, fresh, key, tally)
+                self._keep_examples(cells, fresh, tally)
         if self.folder.definition.distinct and tally.bad:
             self.urgent = True
 
@@ -238,17 +240,15 @@ class Sheet:
         return cells, fresh
 
     def _unite(self, cells: Cells, fresh: Cells, slot: int, tally: Tally, clause: Clause) -> None:
-        members = cells.members.setdefault(slot, {})
+        if not tally.bad:
+            return
+        seen: dict[str, Member] = {}
         for entry in tally.bad:
-            name = conversation_of(entry.event)
-            have = members.get(name, Member())
-            members[name] = (
-                Member(have.failed_at, max(have.passed_at, entry.at))
-                if clause.passes
-                else Member(max(have.failed_at, entry.at), have.passed_at)
-            )
-        if tally.bad:
-            fresh.members[slot] = members
+            member = Member(passed_at=entry.at) if clause.passes else Member(failed_at=entry.at)
+            unite(seen, {conversation_of(entry.event): member})
+        members = cells.members.setdefault(slot, {})
+        unite(members, seen)
+        fresh.members[slot] = members
 
     def _sketch(self, cells: Cells, fresh: Cells, slot: int, tally: Tally) -> None:
         if not self.folder.definition.sketch:

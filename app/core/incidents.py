@@ -63,6 +63,7 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True):
     to: tuple[str, ...]
     how: Literal["page", "notify"]
     text: str = ""
+    since: int | None = None  # its rule fires since then, pauses left out
     due_at: int | None = None
     done_at: int | None = None
     late_s: int = 0
@@ -158,7 +159,7 @@ def advance(
     if before is None or not _same(before, lane, now):
         incident, changes = _open(lane, firing, now, conversations)
     elif not before.open:
-        incident, changes = _reopen(before, lane, firing, now)
+        incident, changes = _reopen(before, lane, firing, now, conversations)
     else:
         incident, changes = _update(before, lane, firing, now, conversations)
     incident, more = escalate(incident, lane, firing, figures, now)
@@ -223,26 +224,30 @@ def _with_page(incident: Incident, lane: Lane, now: int) -> Incident:
 
 
 def _steps(incident: Incident, lane: Lane) -> tuple[StepState, ...]:
-    done = {step.id: step for step in incident.steps if step.done_at is not None}
-    fresh_p1 = incident.p1_since is not None and incident.pages and incident.pages[-1].open
+    """The route's steps that are for this incident; a new page makes its P1 steps anew."""
+    known = {step.id: step for step in incident.steps}
+    paged_anew = len(incident.pages) > 1 and incident.pages[-1].open
     steps = []
     for step in lane.route.steps:
         if step.rule is not None and lane.name != "main":
             continue
         if step.severity == "P1" and incident.severity != "P1":
             continue
-        keep = done.get(step.id)
-        if keep and not (step.severity == "P1" and fresh_p1 and len(incident.pages) > 1):
-            steps.append(keep)
-            continue
-        due = None
-        if step.severity == "P1" and incident.p1_since is not None and step.condition is None:
-            due = incident.p1_since + step.after_s * 1000
-        steps.append(StepState(id=step.id, to=step.to, how=step.how, text=step.text, due_at=due))
+        have = known.get(step.id)
+        if step.severity == "P1" and (paged_anew or (have and have.done_at is None)):
+            have = None
+        fresh = StepState(id=step.id, to=step.to, how=step.how, text=step.text)
+        steps.append(have or replace(fresh, due_at=_planned(step, fresh, incident)))
     return tuple(steps)
 
 
-def _reopen(before: Incident, lane: Lane, firing: Sequence[FiringRule], now: int) -> Step_:
+def _reopen(
+    before: Incident,
+    lane: Lane,
+    firing: Sequence[FiringRule],
+    now: int,
+    conversations: tuple[str, ...],
+) -> Step_:
     """The same incident goes on; the pause does not count for its escalation."""
     pause = now - (before.resolved_at or now)
     severity = worst(firing)
@@ -261,9 +266,10 @@ def _reopen(before: Incident, lane: Lane, firing: Sequence[FiringRule], now: int
         p1_since=p1_since if severity == "P1" else None,
         p1_last=now if severity == "P1" else before.p1_last,
         acknowledged=None,
+        conversations=_joined(before.conversations, conversations),
         steps=tuple(
-            replace(s, due_at=s.due_at + pause) if s.due_at and not s.done_at else s
-            for s in before.steps
+            step if step.since is None else replace(step, since=step.since + pause)
+            for step in before.steps
         ),
     )
     return _tell(_with_page(incident, lane, now), lane, "trigger", now, "fires again", page=True)
@@ -279,13 +285,14 @@ def _update(
     severity = worst(firing)
     p1_last = now if severity == "P1" else before.p1_last
     new = [rule.id for rule in firing if rule.id not in before.rules]
-    named = tuple(c for c in conversations if c not in before.conversations)
+    joined = _joined(before.conversations, conversations)
+    named = joined[len(before.conversations) :]
     incident = replace(
         before,
         severity=severity,
         rules=_ids(firing),
         p1_last=p1_last,
-        conversations=(*before.conversations, *named),
+        conversations=joined,
     )
     if severity != before.severity:
         return _shift(before, incident, lane, now)
@@ -295,6 +302,10 @@ def _update(
         reason = f"{len(named)} more: {', '.join(named[:5])}"
         return _tell(incident, lane, "update", now, reason, page=False)
     return incident, []
+
+
+def _joined(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return (*known, *(name for name in more if name not in known))
 
 
 def _shift(before: Incident, incident: Incident, lane: Lane, now: int) -> Step_:
@@ -309,17 +320,14 @@ def _shift(before: Incident, incident: Incident, lane: Lane, now: int) -> Step_:
         incident = replace(incident, state="firing")
         incident = _with_page(incident, lane, now)
         return _tell(incident, lane, "trigger", now, "rises to P1", page=True)
-    pagers = _open_pagers(incident)
-    incident, changes = _close_pages(
-        replace(incident, p1_since=None), lane, "downgrade", now, "no P1 rule fires any longer"
-    )
+    pages = [page for page in _open_pages(incident) if page.severity == "P1"]
+    incident = replace(incident, p1_since=None)
     incident = replace(incident, steps=_steps(incident, lane))
-    if not pagers:
-        return _tell(incident, lane, "downgrade", now, "goes on as P2", page=False)
-    return incident, changes
+    reason = "no P1 rule fires any longer" if pages else "goes on as P2"
+    return _close_pages(incident, lane, "downgrade", now, reason, pages)
 
 
-def _open_pagers(incident: Incident) -> list[Page]:
+def _open_pages(incident: Incident) -> list[Page]:
     return [page for page in incident.pages if page.open]
 
 
@@ -353,11 +361,15 @@ def _noted(incident: Incident, kind: Kind, now: int, reason: str) -> Incident:
     )
 
 
-def _close_pages(incident: Incident, lane: Lane, kind: Kind, now: int, reason: str) -> Step_:
-    """Resolve every dedup key at every pager it went to, and tell the channel once."""
-    open_pages = _open_pagers(incident)
+def _close_pages(
+    incident: Incident, lane: Lane, kind: Kind, now: int, reason: str, closing: Sequence[Page]
+) -> Step_:
+    """Resolve these dedup keys at every pager they went to, and tell the channel once."""
+    closed = tuple(
+        replace(page, open=False) if page in closing else page for page in incident.pages
+    )
     incident = _noted(
-        replace(incident, pages=tuple(replace(page, open=False) for page in incident.pages)),
+        replace(incident, pages=closed),
         kind,
         now,
         reason,
@@ -372,7 +384,7 @@ def _close_pages(incident: Incident, lane: Lane, kind: Kind, now: int, reason: s
         mentions=(lane.route.owner,),
     )
     changes = [channel]
-    for page in open_pages:
+    for page in closing:
         incident = replace(incident, seq=incident.seq + 1)
         changes.append(
             Change(
@@ -390,11 +402,9 @@ def _close_pages(incident: Incident, lane: Lane, kind: Kind, now: int, reason: s
 
 def resolve(before: Incident, lane: Lane, now: int, *, by: str, why: str) -> Step_:
     """The incident is over: recovered, without data, or by an operator."""
-    incident = replace(
-        before, state="resolved", resolved_at=now, resolved_by=by, why=why, rules=()
-    )
+    incident = replace(before, state="resolved", resolved_at=now, resolved_by=by, why=why, rules=())
     reason = f"resolved by {by}: {why}" if by else why
-    return _close_pages(incident, lane, "resolve", now, reason)
+    return _close_pages(incident, lane, "resolve", now, reason, _open_pages(incident))
 
 
 def acknowledge(before: Incident, lane: Lane, who: Acknowledged) -> Step_:
@@ -438,9 +448,10 @@ def escalate(
         state = next((s for s in incident.steps if s.id == step.id), None)
         if state is None or state.done_at is not None:
             continue
-        due_at = _due_at(step, incident, firing)
-        if due_at is not None and due_at != state.due_at and step.condition is None:
-            incident = _put_step(incident, replace(state, due_at=due_at))
+        state = replace(state, since=_since(step, state, firing))
+        state = replace(state, due_at=_planned(step, state, incident))
+        incident = _put_step(incident, state)
+        due_at = _due_at(step, state, incident)
         if due_at is None or now < due_at or not _ripe(step, firing, figures, now):
             continue
         incident, change = _do_step(incident, lane, step, due_at, now)
@@ -448,14 +459,25 @@ def escalate(
     return incident, changes
 
 
-def _due_at(step: Step, incident: Incident, firing: Sequence[FiringRule]) -> int | None:
+def _since(step: Step, state: StepState, firing: Sequence[FiringRule]) -> int | None:
+    """Since when the step's rule fires: kept over a pause, begun anew when only the rule stops."""
+    found = next((rule.since for rule in firing if rule.id == step.rule), None)
+    return found if found is None or state.since is None else state.since
+
+
+def _planned(step: Step, state: StepState, incident: Incident) -> int | None:
+    """The time that people are told; none where a condition decides."""
+    return None if step.condition is not None else _due_at(step, state, incident)
+
+
+def _due_at(step: Step, state: StepState, incident: Incident) -> int | None:
     """When the step's time has come, ms; None while what it waits for is not so."""
+    since: int | None = incident.opened_at + incident.paused_ms
     if step.rule is not None:
-        since = next((rule.since for rule in firing if rule.id == step.rule), None)
-        return None if since is None else since + step.after_s * 1000
-    if step.severity == "P1":
-        return None if incident.p1_since is None else incident.p1_since + step.after_s * 1000
-    return incident.opened_at + incident.paused_ms + step.after_s * 1000
+        since = state.since
+    elif step.severity == "P1":
+        since = incident.p1_since
+    return None if since is None else since + step.after_s * 1000
 
 
 def _ripe(step: Step, firing: Sequence[FiringRule], figures: Figures | None, now: int) -> bool:
@@ -465,8 +487,14 @@ def _ripe(step: Step, firing: Sequence[FiringRule], figures: Figures | None, now
         return False
     if not step.after_s:
         return True
-    burning = any(rule.true_now for rule in firing)
+    burning = any(rule.true_now for rule in firing if _is_for(step, rule))
     return burning and now - figures.last_bad_at <= BURNING_MS
+
+
+def _is_for(step: Step, rule: FiringRule) -> bool:
+    if step.rule is not None:
+        return rule.id == step.rule
+    return step.severity != "P1" or rule.severity == "P1"
 
 
 def _put_step(incident: Incident, state: StepState) -> Incident:

@@ -14,7 +14,7 @@ from app.core.notices import Notice, Story
 from app.core.ownership import Route, slack
 from app.core.rules import INACTIVE, RuleState
 from app.core.signals import Signal
-from app.core.slos import Slo
+from app.core.slos import BreachRule, BurnRule, Slo
 
 LANES = {"slow-burn": "slow-burn"}
 """Rules with a lane of their own; all others share "main"."""
@@ -114,7 +114,8 @@ def _held_back(slo: Slo, state: SloState, seen: Figures, signal: Signal) -> Sign
 def _step_rules(
     slo: Slo, before: SloState, found: Sequence[Signal], now: int
 ) -> dict[str, RuleState]:
-    by_id = {rule.id: rule for rule in (slo.breach, *slo.burns)}
+    every: tuple[BreachRule | BurnRule, ...] = (slo.breach, *slo.burns)
+    by_id = {rule.id: rule for rule in every}
     return {
         signal.rule: rules.step(
             before.rules.get(signal.rule, INACTIVE),
@@ -140,20 +141,24 @@ def _judge_lane(
         for s in found
         if lane_of(s.rule) == name and state.rules[s.rule].state == "firing"
     ]
-    whys = [state.rules[s.rule].why for s in found if lane_of(s.rule) == name]
     before = state.lanes.get(name)
+    whys = [state.rules[rule].why for rule in before.rules if rule in state.rules] if before else []
     after, changes = incidents.advance(
         before,
         lane(slo, route, name),
         firing,
         seen,
         now,
-        conversations=tuple(sorted(seen.failing)) if name == "main" else (),
+        conversations=_still_failing(seen) if name == "main" else (),
         why="no data" if "no data" in whys else "recovered",
     )
     if after is not None and after is not before:
         state = replace(state, lanes={**state.lanes, name: after})
     return state, changes
+
+
+def _still_failing(seen: Figures) -> tuple[str, ...]:
+    return tuple(sorted(name for name, m in seen.failing.items() if m.failed_at > m.passed_at))
 
 
 def _judge_freeze(
@@ -245,7 +250,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-def obey(slo: Slo, route: Route, before: SloState, ledger: Ledger, command: Command, now: int) -> Judged:
+def obey(
+    slo: Slo, route: Route, before: SloState, ledger: Ledger, command: Command, now: int
+) -> Judged:
     """Carry out an operator's command; one that names no open incident changes nothing."""
     seen = _without_cleared(figures.read(slo, ledger, now), before)
     found = signals.read(slo, seen)

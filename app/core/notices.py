@@ -105,7 +105,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """One message for one destination. The same `id` is the same message, however often it comes."""
+    """One message for one destination; the same `id` is the same message, however often."""
 
     id: str  # "<incident>#<step>@<destination>"
     destination: str  # "slack:#headless-alerts", "pagerduty:@backend-team"

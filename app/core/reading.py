@@ -46,6 +46,10 @@ class Seen(msgspec.Struct):
 HEAD_CHARS = 200
 
 
+class WentBackError(Exception):
+    """A record lies before the one read last: this log is another one, or somebody moved us."""
+
+
 class PartitionReader:
     """The open chunk of one partition. Feed it records in order, take digests from it."""
 
@@ -87,13 +91,19 @@ class PartitionReader:
         return self._news
 
     def read(self, records: Iterable[Record]) -> tuple[list[Digest], list[Groups]]:
-        """Read records in order: the last digests of every chunk they end, and what was counted."""
+        """Read records in order: the last digests of every chunk they end, and what was counted.
+
+        Raises WentBackError where they do not go on after what was read: to count them would be
+        to count twice.
+        """
         finals: list[Digest] = []
         counted: list[Groups] = []
         entries: list[Entry] = []
         number, hour = (self.upto - 1) // CHUNK_RECORDS, self.kafka_ms // _HOUR_MS
         for record in records:
             offset, kafka_ms, _ = record
+            if offset < self.upto:
+                raise WentBackError(f"{self.source}: {offset} comes after {self.upto - 1}")
             if not self._begun or offset // CHUNK_RECORDS != number or kafka_ms // _HOUR_MS > hour:
                 self._fold(entries, counted)
                 entries = []
@@ -110,12 +120,16 @@ class PartitionReader:
     def _cut(self, offset: int) -> list[Digest]:
         """End the open chunk, and begin one with the record at `offset`."""
         finals = list(self._digests(final=True)) if self._begun else []
-        if self._begun or offset % CHUNK_RECORDS == 0:
+        if self._begun or self._first_of_its_number(offset):
             self._skip = False
         self._begun = True
         self.start = offset
         self._sheets = [Sheet(f, self.source, self.partition) for f in self._folders]
         return finals
+
+    def _first_of_its_number(self, offset: int) -> bool:
+        """Whether the first record that is read must be a cut, whatever lies before it."""
+        return offset % CHUNK_RECORDS == 0 or offset // CHUNK_RECORDS != self.upto // CHUNK_RECORDS
 
     def _fold(self, entries: list[Entry], counted: list[Groups]) -> None:
         if entries:
@@ -126,7 +140,7 @@ class PartitionReader:
             self._news = True
 
     def _entries(self, record: Record, into: list[Entry]) -> None:
-        offset, kafka_ms, value = record
+        _, kafka_ms, value = record
         for index, event in enumerate(events.decode(value)):
             if isinstance(event, Refused):
                 self._reject(record, index, event)

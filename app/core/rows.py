@@ -34,14 +34,23 @@ class Merged(Enum):
     OVERLAP = "overlap"  # cannot happen by the way chunks are cut; refused, counted, said loudly
 
 
-def merge_digest(row: Row, source: str, start: int, upto: int, cells: Cells) -> Merged:
-    """Merge what a digest says of one row: the chunk from `start`, read up to `upto`."""
+def merge_digest(
+    row: Row, source: str, start: int, upto: int, cells: Cells, *, final: bool = False
+) -> Merged:
+    """Merge what a digest says of one row: the chunk from `start`, read up to `upto`.
+
+    A final digest names all cells of its chunk: it stands in the place of the open part, so that
+    an earlier digest that never came leaves no hole.
+    """
     share = row.shares.get(source)
     if share is None:
         row.shares[source] = Share(start, upto, Cells(), _own(cells))
         return Merged.TAKEN
-    if upto <= share.upto:
+    closes = final and start == share.start
+    if upto < share.upto or (upto == share.upto and not closes):
         return Merged.REPEATED
+    if closes:
+        return _close(share, upto, cells)
     if start == share.start:
         renew(share.open, cells)
     elif start >= share.upto:
@@ -50,6 +59,14 @@ def merge_digest(row: Row, source: str, start: int, upto: int, cells: Cells) -> 
     else:
         return Merged.OVERLAP
     share.upto = upto
+    return Merged.TAKEN
+
+
+def _close(share: Share, upto: int, cells: Cells) -> Merged:
+    whole = _own(cells)
+    if upto == share.upto and whole == share.open:
+        return Merged.REPEATED
+    share.upto, share.open = upto, whole
     return Merged.TAKEN
 
 

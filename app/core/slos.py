@@ -48,7 +48,7 @@ Measure = Literal["ratio", "quantile", "mean", "distinct"]
 
 
 class BreachRule(msgspec.Struct, frozen=True, kw_only=True):
-    """The SLI itself against a threshold over a trailing window, with the guards of its evidence."""
+    """The SLI itself against a threshold over a trailing window, with its evidence guards."""
 
     id: str = "breach"
     measure: Measure

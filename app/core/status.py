@@ -112,7 +112,9 @@ def _headline(slo: Slo, figures: Figures, ledger: Ledger) -> Document:
 def _sli(slo: Slo, counts: Counts) -> float | None:
     if not counts.total:
         return None
-    return value_of(slo.headline.kind, counts) if slo.headline.kind == "mean" else good_ratio(counts)
+    return (
+        value_of(slo.headline.kind, counts) if slo.headline.kind == "mean" else good_ratio(counts)
+    )
 
 
 def _window(slo: Slo, counts: Counts) -> Document:

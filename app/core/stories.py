@@ -124,7 +124,9 @@ def told_budget(budget: BudgetState) -> Budget | None:
     )
 
 
-def contributors(ledger: Ledger, now: int, window_s: int, most: int = CONTRIBUTORS_TOLD) -> tuple[Contributor, ...]:
+def contributors(
+    ledger: Ledger, now: int, window_s: int, most: int = CONTRIBUTORS_TOLD
+) -> tuple[Contributor, ...]:
     """Who has most to do with it within the window: by bad events, then by mean; each kind."""
     sums: dict[str, Counts] = {}
     for cells in ledger.rows(now, min(window_s, _LONGEST_EVIDENCE_S)):
@@ -134,7 +136,9 @@ def contributors(ledger: Ledger, now: int, window_s: int, most: int = CONTRIBUTO
 
 
 def _top(sums: dict[str, Counts], by: str, most: int) -> Iterable[Contributor]:
-    named = [(tag.partition("=")[2], counts) for tag, counts in sums.items() if tag.startswith(f"{by}=")]
+    named = [
+        (tag.partition("=")[2], counts) for tag, counts in sums.items() if tag.startswith(f"{by}=")
+    ]
     named = [(name, counts) for name, counts in named if counts.bad]
     named.sort(key=lambda item: (-item[1].bad, -item[1].sum_u, item[0]))
     for name, counts in named[:most]:
@@ -164,7 +168,14 @@ def _next(step: StepState) -> NextStep:
     return NextStep(to=", ".join(step.to), how=step.how, due_at=step.due_at, when=step.text)
 
 
-def tell(slo: Slo, route: Route, change: Change, figures: Figures, signals: Sequence[Signal], ledger: Ledger) -> list[Notice]:
+def tell(
+    slo: Slo,
+    route: Route,
+    change: Change,
+    figures: Figures,
+    signals: Sequence[Signal],
+    ledger: Ledger,
+) -> list[Notice]:
     """The notices of a change: one for each destination, the story the same in all."""
     incident = change.incident
     window_s = evidence_window(slo, incident.rules)

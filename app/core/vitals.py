@@ -50,7 +50,9 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     wrong: Mapping[str, str]
 
 
-def read(board: Board, wall_ms: int, broken: Mapping[str, str], silent_slos: Mapping[str, int]) -> Vitals:
+def read(
+    board: Board, wall_ms: int, broken: Mapping[str, str], silent_slos: Mapping[str, int]
+) -> Vitals:
     """The vital signs; `broken` by destination, `silent_slos` by id: seconds without an event."""
     return Vitals(
         wrong={
@@ -83,7 +85,9 @@ def _silent(board: Board, wall_ms: int, silent_slos: Mapping[str, int]) -> str:
     elif beat is not None and beat.backlog and beat.oldest_at is not None:
         waited = wall_ms - beat.oldest_at
         if waited > SILENT_MS:
-            found.append(f"The bridge is behind: {beat.backlog} rows, the oldest {waited // 1000} s old")
+            found.append(
+                f"The bridge is behind: {beat.backlog} rows, the oldest {waited // 1000} s old"
+            )
     return "; ".join(found)
 
 

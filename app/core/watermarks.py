@@ -1,5 +1,7 @@
 """What time it is for the judge, and how far behind the present that is."""
 
+from msgspec.structs import replace
+
 from app.core.chunks import Heartbeat, PartitionMark, Watermark, newest
 
 FRESH_MS = 5000
@@ -20,8 +22,10 @@ class Board:
         self._partitions = max(watermark.partitions, 1)
         for mark in watermark.marks:
             known = self._marks.get(mark.partition)
-            if known is None or known[0] <= watermark.sent_ms:
+            if known is None:
                 self._marks[mark.partition] = (watermark.sent_ms, mark)
+            elif known[0] <= watermark.sent_ms:
+                self._marks[mark.partition] = (watermark.sent_ms, _later(known[1], mark))
         self.last_minute = watermark.last_minute
         self.heartbeat = newest(self.heartbeat, watermark.heartbeat)
 
@@ -58,3 +62,14 @@ class Board:
     def caught_up(self, wall_ms: int) -> bool:
         """The intake is at the log's end, and the bridge has sent its backlog."""
         return self.at_end(wall_ms) and (self.heartbeat is None or not self.heartbeat.backlog)
+
+
+def _later(known: PartitionMark, mark: PartitionMark) -> PartitionMark:
+    """The newer mark, with the Kafka time that was reached: what was read once stays read.
+
+    A partition that was at its end a moment ago and has a new record now has nothing unread that
+    is older than that moment, whenever the record before it came.
+    """
+    if known.epoch != mark.epoch or known.kafka_ms <= mark.kafka_ms:
+        return mark
+    return replace(mark, kafka_ms=known.kafka_ms)

@@ -29,6 +29,7 @@ from app.topics import COMMANDS, COMPACTED, DIGESTS, NOTICES, PARTITIONS
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+BEAT_S = 0.5
 EXIT_RESTART = 75  # whoever supervises starts the worker again
 
 
@@ -107,7 +108,8 @@ def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Cloc
         owned=lambda: owned_partitions(app, states),
     )
     _count_agents(app, settings, counting, desk)
-    _count_timer(app, counting, desk, pulse)
+    _count_timer(app, counting, desk)
+    _beat(app, pulse)
     _follow_partitions(app, [*tables.values(), states], counting)
     app.task(publisher.run)
     return CountPart(app, counting, desk)
@@ -146,15 +148,13 @@ def deliver_part(
     async def deliver(stream: faust.StreamT) -> None:
         await for_each(stream, delivering.take)
 
-    @app.timer(TICK_S)
-    async def tick() -> None:
-        beat_or_restart(pulse)
+    _beat(app, pulse)
 
     @app.on_partitions_revoked.connect
     async def revoked(_app: faust.App, _revoked: set[TP], **_kwargs: object) -> None:
         await delivering.revoke()
 
-    table.on_recover(delivering.recover)
+    table.on_recover(lambda: recover_or_restart(delivering.recover))
     return DeliverPart(app, delivering)
 
 
@@ -178,13 +178,28 @@ async def for_each(stream: faust.StreamT, take: Callable[[faust.EventT], Awaitab
             os._exit(EXIT_RESTART)
 
 
-def beat_or_restart(pulse: Pulse) -> None:
-    """Go on, or end the process where it stood still: its partitions may be another's now."""
+async def recover_or_restart(recover: Callable[[], Awaitable[None]]) -> None:
+    """Recover, or end the process: Faust would go on without what was to be recovered."""
     try:
-        pulse.beat()
-    except Asleep as asleep:
-        log.critical("%s: it starts again", asleep)
+        await recover()
+    except Exception:
+        log.critical("the recovery failed: the worker starts again", exc_info=True)
         os._exit(EXIT_RESTART)
+
+
+def _beat(app: faust.App, pulse: Pulse) -> None:
+    """Beat in a timer of its own, that nothing holds up but the process itself.
+
+    A process that stood still ends: its partitions may be another's now.
+    """
+
+    @app.timer(BEAT_S)
+    async def beat() -> None:
+        try:
+            pulse.check()
+        except Asleep as asleep:
+            log.critical("%s: it starts again", asleep)
+            os._exit(EXIT_RESTART)
 
 
 def _count_agents(app: faust.App, settings: Settings, counting: Counting, desk: Desk) -> None:
@@ -197,10 +212,9 @@ def _count_agents(app: faust.App, settings: Settings, counting: Counting, desk: 
         await for_each(stream, desk.obey)
 
 
-def _count_timer(app: faust.App, counting: Counting, desk: Desk, pulse: Pulse) -> None:
+def _count_timer(app: faust.App, counting: Counting, desk: Desk) -> None:
     @app.timer(TICK_S)
     async def tick() -> None:
-        beat_or_restart(pulse)
         try:
             await desk.tick()
             await counting.write()
@@ -222,13 +236,13 @@ def _follow_partitions(app: faust.App, tables: list[faust.Table], counting: Coun
     @app.on_partitions_revoked.connect
     async def revoked(_app: faust.App, _revoked: set[TP], **_kwargs: object) -> None:
         recovered.clear()
-        counting.revoke()
+        await counting.revoke()
 
     def when_recovered(name: str) -> Callable[[], Awaitable[None]]:
         async def done() -> None:
             recovered.add(name)
             if len(recovered) == len(tables):
-                await counting.recover()
+                await recover_or_restart(counting.recover)
 
         return done
 

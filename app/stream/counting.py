@@ -51,10 +51,10 @@ class Counting:
         self._expired_at = 0
         self._writing = asyncio.Lock()
 
-    def revoke(self) -> None:
+    async def revoke(self) -> None:
         """The partitions are moving: nothing here is ours until it is recovered."""
-        self._desk.close()
         self._unwritten = []
+        await self._desk.close()
 
     async def recover(self) -> None:
         """Rebuild the accounts of the partitions that are ours now."""
@@ -85,12 +85,15 @@ class Counting:
     async def take(self, event: faust.Event) -> None:
         """One message of `slo.digests`; acknowledged when Kafka has what came of it."""
         self.progress_at = self._clock()
-        self._unwritten.append(event)
         message = _decode(event.value)
         if isinstance(message, Watermark):
+            self._unwritten.append(event)
             await self._desk.hear(message, event.message.partition)
             return
         account = self._desk.accounts.get(message.slo)
+        if account is None and message.slo in self._policy.slos:
+            return  # its partition has moved on: whoever has it now reads this again
+        self._unwritten.append(event)
         if account is None or account.fingerprint != message.definition:
             self._metrics.digests.labels("unknown").inc()
             return
@@ -114,9 +117,12 @@ class Counting:
         async with self._writing:
             self._pulse.check()
             events, self._unwritten = self._unwritten, []
+            accounts = self._desk.accounts
             try:
-                for account in list(self._desk.accounts.values()):
+                for account in accounts.values():
                     await self._write_account(account)
+                    if self._desk.accounts is not accounts:
+                        return  # the partitions have moved: what is left is another's to write
             except BaseException:
                 self._unwritten = [*events, *self._unwritten]
                 raise

@@ -1,7 +1,9 @@
 """The desk where judgements are made and carried out: stored first, then told."""
 
+import asyncio
 import logging
 import time
+from contextlib import suppress
 
 import faust
 import msgspec
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 10.0
 REPLAY_STATUS_EVERY_S = 0.5
+LAST_STORE_S = 3.0  # how long partitions that move wait for what is being stored
 
 _commands = msgspec.json.Decoder(Command)
 
@@ -51,22 +54,29 @@ class Desk:
         self._broken: dict[str, str] = {}
         self._published: dict[str, float] = {}  # when, by the machine's own clock
         self._stored: dict[str, float] = {}
+        self._unpublished: dict[str, tuple[Judged, int]] = {}  # the newest, and its judge time
+        self._turn = asyncio.Lock()  # one decision at a time, from reading a state to having told
 
     async def open(self, accounts: dict[str, Account], own: Standing | None) -> None:
         """Take over recovered accounts, and hand over what was decided but not yet told."""
         self.accounts, self._own = accounts, own
         self._published.clear()
         self._stored.clear()
-        self.ready = True
         standings = [account.standing for account in accounts.values()]
-        for standing in [*standings, *([own] if own else [])]:
-            await standing.store()
-            self._publisher.notices(standing.state.unsent, standing.handed_over)
+        async with self._turn:
+            for standing in [*standings, *([own] if own else [])]:
+                await standing.store()
+                self._publisher.notices(standing.state.unsent, standing.handed_over)
+        self.ready = self.accounts is accounts
 
-    def close(self) -> None:
-        """Nothing is judged until the accounts are recovered."""
+    async def close(self) -> None:
+        """Nothing is judged until the accounts are recovered; what is under way is ended."""
         self.ready = False
         self.accounts, self._own = {}, None
+        self._boards = {partition: Board() for partition in range(PARTITIONS)}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_STORE_S), self._turn:
+                pass
 
     def board(self, slo: str) -> Board:
         """What is known of the source by the partition that carries this SLO's digests.
@@ -93,9 +103,19 @@ class Desk:
         """A second has passed."""
         if not self.ready:
             return
-        if not self._replay:
-            await self.judge_all()
+        if self._replay:
+            self._publish_last()
+            return
+        await self.judge_all()
+        async with self._turn:
             await self._check_vitals()
+
+    def _publish_last(self) -> None:
+        """When a replay pauses or ends, what was judged last is shown."""
+        for slo, (judged, now) in list(self._unpublished.items()):
+            account = self.accounts.get(slo)
+            if account is not None and self._due(self._published, account):
+                self._publish(account, judged, now)
 
     async def judge_all(self) -> None:
         """Judge every account at the judge time."""
@@ -104,7 +124,9 @@ class Desk:
 
     async def obey(self, event: faust.EventT) -> None:
         """One operator's command, or the word of a destination that is broken or mended."""
-        await self._obey(_commands.decode(event.value))
+        command = _commands.decode(event.value)
+        async with self._turn:
+            await self._obey(command)
         event.ack()
 
     async def _obey(self, command: Command) -> None:
@@ -112,10 +134,9 @@ class Desk:
             self._hear_of_destination(command)
             return
         account = self.accounts.get(command.slo)
-        now = self._judge_time(command.slo)
-        if account is not None and now is not None:
+        if account is not None:
             state = account.standing.state
-            now = max(now, state.judged_at)
+            now = max(self._judge_time(command.slo) or 0, state.judged_at)
             judged = judging.obey(account.slo, account.route, state, account.ledger, command, now)
             await self._carry_out(account, judged, now)
 
@@ -129,6 +150,19 @@ class Desk:
         return self.board(slo).judge_time(self._clock(), replay=self._replay)
 
     async def _judge(self, account: Account) -> None:
+        """Judge one account if it is still ours; its errors hold up no other.
+
+        What could not be stored was never decided: the next judgement decides anew.
+        """
+        async with self._turn:
+            if self.accounts.get(account.slo.id) is not account:
+                return
+            try:
+                await self._judge_now(account)
+            except Exception:
+                log.exception("%s could not be judged", account.slo.id)
+
+    async def _judge_now(self, account: Account) -> None:
         now, state = self._judge_time(account.slo.id), account.standing.state
         if not self.ready or now is None:
             return
@@ -180,7 +214,7 @@ class Desk:
         after = replace(judged.state, unsent=(*before.unsent, *judged.notices))
         standing.state = after
         if judged.news:
-            await standing.store()
+            await standing.store_or(before)
             self._publisher.notices(judged.notices, standing.handed_over)
             for incident in judged.changed:
                 document = status.of_incident(account.slo, incident, account.ledger, now)
@@ -188,8 +222,9 @@ class Desk:
             for kind in {notice.kind for notice in judged.notices}:
                 self._metrics.incident_changes.labels(account.slo.id, kind).inc()
         elif _moved(before, after) or self._due(self._stored, account):
+            await standing.store_or(before)
             self._stored[account.slo.id] = time.monotonic()
-            await standing.store()
+        self._unpublished[account.slo.id] = (judged, now)
         if judged.news or self._due(self._published, account):
             self._publish(account, judged, now)
 
@@ -200,6 +235,7 @@ class Desk:
     def _publish(self, account: Account, judged: Judged, now: int) -> None:
         slo, state = account.slo, account.standing.state
         self._published[slo.id] = time.monotonic()
+        self._unpublished.pop(slo.id, None)
         lag = self.board(slo.id).lag_ms(self._clock())
         document = status.of_slo(
             slo, account.route, state, judged.figures, judged.signals, account.ledger
@@ -218,19 +254,19 @@ class Desk:
         own = self._own
         now = self._clock()
         self.show_vitals(now)
-        if own is None:
-            return
+        if own is None or not self.board(ALERTER).complete:
+            return  # before the intake was heard of, nothing can be said of it
         found = vitals.read(self.board(ALERTER), now, self._broken, self._silent(now))
         before = own.state
         checked = vitals.check(before, found, self._policy.ownership.routes[ALERTER], now)
         own.state = replace(checked.state, unsent=(*before.unsent, *checked.notices))
         if checked.notices or checked.changed:
-            await own.store()
+            await own.store_or(before)
             self._publisher.notices(checked.notices, own.handed_over)
             for incident in checked.changed:
                 self._publisher.alert(incident.key, status.of_own_incident(incident))
         elif _moved(before, own.state):
-            await own.store()
+            await own.store_or(before)
 
     @property
     def heard(self) -> bool:

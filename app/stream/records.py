@@ -45,13 +45,14 @@ class Records:
 
     async def put(self, partition: int, values: dict[str, bytes]) -> None:
         """Write values and wait until Kafka has them; then delete the older writers' keys."""
+        others = self._others  # those of now: a recovery meanwhile finds others anew
         sent = []
         for name, value in values.items():
             key = self._key(name)
             self._table.data[key] = value
             sent.append(self._table.send_changelog(partition, key, value))
         await _acknowledged(sent)
-        await self._bury(partition, [k for name in values for k in self._others.pop(name, ())])
+        await self._bury(partition, [k for name in values for k in others.pop(name, ())])
 
     async def delete(self, partition: int, names: list[str]) -> None:
         """Delete names, whoever wrote them."""

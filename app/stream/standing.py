@@ -33,6 +33,14 @@ class Standing:
         self.state = replace(self.state, version=self.state.version + 1)
         await self._states.put(partition_of(self.slo), {self.slo: _encode(self.state)})
 
+    async def store_or(self, before: SloState) -> None:
+        """Store the state as it is now; where that fails it is `before` again."""
+        try:
+            await self.store()
+        except BaseException:
+            self.state = before
+            raise
+
     def handed_over(self, notice: str) -> None:
         """Kafka has this notice: it need not be handed over again."""
         unsent = tuple(one for one in self.state.unsent if one.id != notice)

@@ -136,7 +136,9 @@ async def _order(request: web.Request) -> Order:
     try:
         return msgspec.json.decode(body or b"{}", type=Order)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Problem(400, f'The body is JSON, as in {{"by": "…", "why": "…"}}: {error}.') from error
+        raise Problem(
+            400, f'The body is JSON, as in {{"by": "…", "why": "…"}}: {error}.'
+        ) from error
 
 
 def _checked(order: Order, kind: str) -> Order:

@@ -13,7 +13,7 @@ AT_MOST_EVERY_S = 1.0
 _RETRY_MS = 2000
 
 routes = web.RouteTableDef()
-LISTENERS = web.AppKey("listeners", set[asyncio.Task[None]])
+LISTENERS = web.AppKey[set[asyncio.Task[None]]]("listeners")
 
 
 @routes.get("/events")
@@ -52,5 +52,5 @@ async def _tell(response: web.StreamResponse, mirror: Mirror) -> None:
 
 async def end_all(app: web.Application) -> None:
     """Let every listener go, so that the server can end."""
-    for listener in list(app[LISTENERS]):
+    for listener in app[LISTENERS].copy():
         listener.cancel()

@@ -9,7 +9,7 @@ from app.web.views import Document, ms_of
 
 Tone = Literal["good", "warn", "bad", "quiet"]
 
-NOT_KNOWN = "–"
+NOT_KNOWN = "\u2013"  # a dash
 _LOW_IS_GOOD = frozenset({"quantile", "mean"})
 _LITTLE_LEFT = 0.25
 
@@ -74,16 +74,18 @@ def target(slo: Document) -> str:
 def _limit(value: float, unit: str) -> str:
     """A limit as it was written: 0.995 → "99.5 %", 30000 ms → "30 s"."""
     scaled = {"ratio": value * 100, "ms": value / 1000}.get(unit, value)
-    return f"{round(scaled, 6):g} {({'ratio': '%', 'ms': 's', 'MB': 'MB'}.get(unit, unit))}".strip()
+    return (
+        f"{round(scaled, 6):g} { ({'ratio': '%', 'ms': 's', 'MB': 'MB'}.get(unit, unit)) }".strip()
+    )
 
 
 def amount(value: float | str | None, unit: str, apart_from: float | None = None) -> str:
-    """A value in its unit, "–" where it is not known."""
+    """A value in its unit, a dash where it is not known."""
     return NOT_KNOWN if value is None else words.amount(float(value), unit, apart_from)
 
 
 def burn(rate: float | str | None) -> str:
-    """A burn rate: 1× spends the budget in exactly the compliance period."""
+    """A burn rate: 1.0 spends the budget in exactly the compliance period."""
     if rate is None:
         return NOT_KNOWN
     number = float(rate)

@@ -1,8 +1,8 @@
 """Runbooks: Markdown from `docs/runbooks`, with an incident's values filled in.
 
 A runbook may hold `{{name}}` with one of FIELDS. Values come from events, hence from anybody, and
-people paste a runbook's commands into a shell: what is not plain is not filled in, it stays
-`<name>`, and the page shows the value above, apart from any command.
+people paste a runbook's commands into a shell: within code only a plain value is filled in, else
+`<name>` stays; the page shows the value above, apart from any command.
 """
 
 import re
@@ -32,6 +32,7 @@ FIELDS = (
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 _PLAIN = re.compile(r"[\w.:@/-]{1,200}", re.ASCII)
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_CODE = re.compile(r"(<code.*?</code>)", re.DOTALL)
 _OTHER = re.compile(r'href="(?:\./)?([a-z0-9-]+)\.md(#[\w-]*)?"')
 
 # no raw HTML; the library itself refuses links such as javascript:
@@ -55,9 +56,9 @@ def title_of(text: str, name: str) -> str:
 
 
 def values_of(incident: Document) -> dict[str, str]:
-    """What an incident has to fill in: its own values, and those of whoever has most to do with it."""
+    """What an incident has to fill in: its own values, and the names that stand out in it."""
     evidence = incident["evidence"]
-    newest = next(iter(evidence["examples"]), {})
+    newest: Document = next(iter(evidence["examples"]), {})
     worst = {one["by"]: one["name"] for one in reversed(evidence["contributors"])}
     found = {
         "key": incident["key"],
@@ -77,9 +78,14 @@ def html_of(text: str, values: Mapping[str, str], query: str = "") -> str:
     """A runbook as HTML; its links to other runbooks keep the `query`."""
     html = str(_markdown.render(text))
     html = _OTHER.sub(lambda m: f'href="/runbooks/{m[1]}{escape(query)}{m[2] or ""}"', html)
-    return _PLACE.sub(lambda m: escape(_filled(m[1], values)), html)
+    parts = _CODE.split(html)  # every second one is code
+    return "".join(_filled(part, values, code=n % 2 == 1) for n, part in enumerate(parts))
 
 
-def _filled(name: str, values: Mapping[str, str]) -> str:
-    value = values.get(name, "")
-    return value if _PLAIN.fullmatch(value) else f"<{name}>"
+def _filled(part: str, values: Mapping[str, str], *, code: bool) -> str:
+    def value_of(place: re.Match[str]) -> str:
+        value = values.get(place[1], "")
+        fits = bool(_PLAIN.fullmatch(value)) if code else bool(value)
+        return escape(value if fits else f"<{place[1]}>")
+
+    return _PLACE.sub(value_of, part)

@@ -3,33 +3,23 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from pathlib import Path
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 
 from app.config import Policy
 from app.errors import UserError
 from app.metrics import Metrics
 from app.settings import Settings
-from app.web import api, live, pages
+from app.web import api, live, openapi, pages
 from app.web.access import guard
 from app.web.problems import as_problems
 from app.web.surroundings import SURROUNDINGS, Commands, Health, Mirror, Surroundings
 from app.web.tokens import api_token
 
 MAX_BODY_BYTES = 64 * 1024
-_CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "style-src 'self'",
-        "script-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
@@ -64,21 +54,15 @@ def make_server(
     app[live.LISTENERS] = set()
     for table in (api.routes, pages.routes, live.routes):
         app.add_routes(table)
-    here = Path(str(files(__package__)))
-    app.router.add_static("/static", here / "static")
-    app.router.add_get("/openapi.json", _file(here / "openapi.json"))
+    app.router.add_static("/static", str(files(__package__) / "static"))
+    app.router.add_get("/openapi.json", _openapi)
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(live.end_all)
     return app
 
 
-def _file(path: Path) -> Handler:
-    body = path.read_bytes()
-
-    async def handler(_request: web.Request) -> web.StreamResponse:
-        return web.Response(body=body, content_type="application/json")
-
-    return handler
+async def _openapi(_request: web.Request) -> web.Response:
+    return api.json_answer(openapi.DOCUMENT)
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:

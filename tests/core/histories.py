@@ -7,6 +7,7 @@ and a list of moves; `play` makes the moves, then one intake and one worker fini
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
@@ -72,17 +73,20 @@ class Line(NamedTuple):
 
 KINDS = ("good", "slow", "failed", "broken", "mended", "gauge", "other", "nonsense")
 
-LINES = st.lists(
-    st.builds(
-        Line,
-        partition=st.integers(0, PARTITIONS - 1),
-        gap=st.sampled_from([0, 0, 0, 0, 1, 2, SMALL_CHUNK, 3 * SMALL_CHUNK + 1]),
-        step_ms=st.sampled_from([0, 1, 7_000, 240_000, HOUR_MS // 2, HOUR_MS, -HOUR_MS, -HOUR_MS // 2]),
-        kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=3).map(tuple),
-        age_ms=st.sampled_from([0, 0, 0, 9_000, 400_000, 3 * HOUR_MS, 26 * HOUR_MS, 800 * HOUR_MS, -60_000, -HOUR_MS]),
-    ),
-    max_size=40,
-)
+GAPS = (0, 0, 0, 0, 1, 2, SMALL_CHUNK, 3 * SMALL_CHUNK + 1)
+STEPS_MS = (0, 1, 7_000, 7_000, 240_000, HOUR_MS // 2, HOUR_MS, -HOUR_MS, -HOUR_MS // 2)
+AGES_MS = (0, 0, 0, 9_000, 400_000, 3 * HOUR_MS, 26 * HOUR_MS, 800 * HOUR_MS, -60_000, -HOUR_MS)
+
+
+def random_line(random: Random) -> Line:
+    """Any line."""
+    return Line(
+        partition=random.randrange(PARTITIONS),
+        gap=random.choice(GAPS),
+        step_ms=random.choice(STEPS_MS),
+        kinds=tuple(random.choices(KINDS, k=random.choice((1, 1, 2)))),
+        age_ms=random.choice(AGES_MS),
+    )
 
 
 def iso(ms: int) -> str:
@@ -133,19 +137,30 @@ INTAKE_MOVES = ("begin", "read", "read", "read", "flush", "flush", "commit", "co
 LOG_MOVES = ("reset-to-start", "reset-somewhere", "forget-offsets", "retain", "recreate", "redefine")
 WORKER_MOVES = ("take", "take", "take", "write", "write-breaks", "worker-crash", "worker-freezes", "zombie-takes", "zombie-writes")
 
-MOVES = st.lists(
-    st.builds(
-        Move,
-        what=st.sampled_from(INTAKE_MOVES * 3 + LOG_MOVES + WORKER_MOVES * 2),
-        who=st.integers(0, 7),
-        much=st.integers(0, 63),
-    ),
-    max_size=80,
+MOVES = INTAKE_MOVES * 3 + LOG_MOVES + WORKER_MOVES * 2
+
+
+class History(NamedTuple):
+    """A log, and what happens while it is read."""
+
+    lines: tuple[Line, ...]
+    moves: tuple[Move, ...]
+
+
+def history(seed: int, lines: int, moves: int) -> History:
+    """The history of a seed; sizes stand apart, so that a failing one shrinks."""
+    random = Random(seed)
+    return History(
+        lines=tuple(random_line(random) for _ in range(lines)),
+        moves=tuple(
+            Move(random.choice(MOVES), random.randrange(8), random.randrange(64)) for _ in range(moves)
+        ),
+    )
+
+
+HISTORIES = st.builds(
+    history, seed=st.integers(0, 2**48), lines=st.integers(1, 60), moves=st.integers(0, 150)
 )
-
-
-class SendFailedError(Exception):
-    """What was sent last has not all arrived: the session is over."""
 
 
 class Intake:
@@ -196,7 +211,7 @@ class Intake:
             mine = [_encode(digest) for digest in digests if digest.slo == slo]
             if arrives is not None:
                 mine = mine[: (arrives >> 3 * number) % (len(mine) + 1)]
-            self.world.digests[slo] += mine
+            self.world.digests[slo] += [value for value in mine if self.world.arrives(value)]
         if arrives is not None:
             self.readers.clear()
 
@@ -250,7 +265,9 @@ class Worker:
         for grain, part in zip(GRAINS, (digest.fine, digest.coarse), strict=True):
             for start, cells in part.items():
                 name = RowName(digest.slo, digest.definition, grain, start)
-                merged = rows.merge_digest(self.row(name), digest.source, digest.start, digest.upto, cells)
+                merged = rows.merge_digest(
+                    self.row(name), digest.source, digest.start, digest.upto, cells, final=digest.final
+                )
                 assert merged is not Merged.OVERLAP, digest
                 if merged is Merged.TAKEN:
                     self.dirty[name] = None
@@ -284,7 +301,8 @@ class Worker:
 class World:
     """Kafka, and who works on it."""
 
-    def __init__(self, lines: Sequence[Line]) -> None:
+    def __init__(self, lines: Sequence[Line], lost: Random | None = None) -> None:
+        self.lost = lost
         self.epoch = "epoch-0"
         self.logs = written(lines)
         self.lines = lines
@@ -301,7 +319,11 @@ class World:
         self.worker = Worker(self, 0)
         self.zombie: Worker | None = None
 
-    # what the log gives
+    # what Kafka gives
+
+    def arrives(self, digest: bytes) -> bool:
+        """Whether a digest arrives; where some are `lost`, only a last one is sure to."""
+        return self.lost is None or _digest(digest).final or self.lost.random() < 0.5
 
     def fetch(self, partition: int, position: int, most: int) -> list[Record]:
         """The next records from a position."""
@@ -346,19 +368,21 @@ class World:
 
     def _reset_to_start(self, who: int, _: int) -> None:
         """Somebody resets the group to the beginning, while nobody reads."""
-        partition = who % PARTITIONS
-        if self.closed_upto(partition) is not None:
-            self._stop_reading()
-            self.committed[partition] = (self.log_starts[partition], None)
+        self._reset(who % PARTITIONS, 0)
 
     def _reset_somewhere(self, who: int, much: int) -> None:
-        """Somebody commits an offset in what is counted already: no chunk's start, as a rule."""
-        partition = who % PARTITIONS
+        """Somebody commits an offset that is no chunk's start, as a rule."""
+        self._reset(who % PARTITIONS, much)
+
+    def _reset(self, partition: int, number: int) -> None:
+        """(Into finished chunks only: the rest of an open one would be left out, as it must.)"""
         closed = self.closed_upto(partition)
-        if closed is not None:
+        start = self.log_starts[partition]
+        finished = [r.offset for r in self.logs[partition] if start <= r.offset < (closed or 0)]
+        if finished:
             self._stop_reading()
-            start = self.log_starts[partition]
-            self.committed[partition] = (start + much % (closed - start + 1) if closed > start else start, None)
+            offset = finished[number % len(finished)] if number else start
+            self.committed[partition] = (offset, None)
 
     def _forget_offsets(self, who: int, _: int) -> None:
         """The group is deleted. (Not where the log begins within a chunk that is still open.)"""
@@ -383,6 +407,8 @@ class World:
         """The source topic is deleted and made anew, when all of it had been read."""
         if len(self.ever) > 1:
             return
+        if self.lost is not None:
+            self.close_chunks()
         self._finish_intake()
         self._stop_reading()
         self.epoch = "epoch-1"
@@ -392,8 +418,12 @@ class World:
         self.defined_at.append((self.epoch, [0] * PARTITIONS, self.logs))
 
     def _redefine(self, *_: int) -> None:
-        """Latency gets another limit. Intakes that run count on as before until they end."""
-        if self.folders is not SOON_DEFINED:
+        """Latency gets another limit. Intakes that run count on as before until they end.
+
+        (Not while an offset stands that somebody else committed: everything begins there, then.)
+        """
+        foreign = any(mark is None for _, mark in self.committed.values())
+        if self.folders is not SOON_DEFINED and not foreign:
             self.folders = SOON_DEFINED
             self.defined_at = [(self.epoch, list(self.log_starts), self.logs)]
 
@@ -426,6 +456,13 @@ class World:
 
     # the end
 
+    def close_chunks(self) -> None:
+        """One record more in each partition, which nobody counts, ends the last chunk."""
+        for log in self.logs:
+            last = log[-1] if log else Record(0, BEGAN_MS, None)
+            after = Record(last.offset + SMALL_CHUNK, last.kafka_ms, _encode({"event": "ENDED"}))
+            log.append(after)
+
     def _finish_intake(self) -> None:
         self.intakes[0] = last = Intake(self, self.folders)
         for partition in range(PARTITIONS):
@@ -448,11 +485,13 @@ class World:
         return {name: cells for name, cells in self.worker.totals().items() if name[:2] in mine}
 
 
-def play(lines: Sequence[Line], moves: Sequence[Move]) -> World:
-    """The world after all moves, and a peaceful end."""
-    world = World(lines)
-    for move in moves:
+def play(history: History, lost: Random | None = None) -> World:
+    """The world after all moves, and a peaceful end; `lost` loses digests that are not final."""
+    world = World(history.lines, lost)
+    for move in history.moves:
         world.make(move)
+    if lost is not None:
+        world.close_chunks()
     world.finish()
     return world
 

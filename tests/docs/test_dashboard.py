@@ -46,15 +46,15 @@ def known() -> set[str]:
     }
 
 
-def test_every_metric_it_asks_for_exists():
+def test_every_metric_it_asks_for_exists() -> None:
     assert names() - known() == set()
 
 
-def test_it_shows_what_on_call_looks_for():
+def test_it_shows_what_on_call_looks_for() -> None:
     assert WANTED - names() == set()
 
 
-def test_panels_have_ids_of_their_own_and_do_not_overlap():
+def test_panels_have_ids_of_their_own_and_do_not_overlap() -> None:
     panels = dashboard()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells = [
@@ -68,7 +68,7 @@ def test_panels_have_ids_of_their_own_and_do_not_overlap():
     assert max(x for x, _ in cells) < 24
 
 
-def test_every_panel_asks_the_provisioned_data_source():
+def test_every_panel_asks_the_provisioned_data_source() -> None:
     path = GRAFANA / "provisioning" / "datasources" / "prometheus.yml"
     (source,) = yaml.safe_load(path.read_text(encoding="utf-8"))["datasources"]
     asked = {p["datasource"]["uid"] for p in dashboard()["panels"] if p["type"] != "row"}

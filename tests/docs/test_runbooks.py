@@ -43,7 +43,12 @@ SEED = [
     ("latency", NEXT, "sustained 1 h", "after 1 hour: @backend-team-lead and @platform-lead"),
     ("correctness", "", "trigger", "last 24 hours fewer than 90 %"),
     ("correctness", "", "severity", "(P2)"),
-    ("correctness", FIND, "the newest 20 mismatches", "'SHADOW_MISMATCH' ORDER BY id DESC LIMIT 20"),
+    (
+        "correctness",
+        FIND,
+        "the newest 20 mismatches",
+        "'SHADOW_MISMATCH' ORDER BY id DESC LIMIT 20",
+    ),
     ("correctness", FIND, "compare by hand", "read both answers side by side"),
     ("correctness", FIND, "other content?", "the content of the answers differs"),
     ("correctness", FIND, "other tool calls?", "other tools were called"),
@@ -97,36 +102,36 @@ def sections(runbook: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("runbook", "heading", "step", "words"), SEED)
-def test_every_step_of_the_seed_is_kept(runbook, heading, step, words):
+def test_every_step_of_the_seed_is_kept(runbook: str, heading: str, step: str, words: str) -> None:
     assert words in sections(runbook)[heading], step
 
 
-def test_whoever_names_a_runbook_finds_it():
+def test_whoever_names_a_runbook_finds_it() -> None:
     policy = config.load(ROOT / "config")
     named = {*policy.slos, "fast-burn", "slow-burn", "exhausted"}
     assert named | {watch.runbook for watch in WATCHES.values()} == set(ALL)
 
 
 @pytest.mark.parametrize("runbook", ALL)
-def test_steps_on_kokinos_side_say_so(runbook):
+def test_steps_on_kokinos_side_say_so(runbook: str) -> None:
     items = re.split(r"^(?=\d+\. |- )", text_of(runbook), flags=re.MULTILINE)
     wanted = [item for item in items if any(word in item for word in KOKINOS)]
     assert [item for item in wanted if "**Kokino**" not in item] == []
 
 
 @pytest.mark.parametrize("runbook", ALL)
-def test_commands_are_those_of_the_readme(runbook):
+def test_commands_are_those_of_the_readme(runbook: str) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     known = set(re.findall(r"`burnrate ([a-z-]+)", readme))
     assert set(re.findall(r"\bburnrate ([a-z-]+)", text_of(runbook))) - known == set()
 
 
 @pytest.mark.parametrize("runbook", ALL)
-def test_only_values_that_the_page_fills_in_are_asked_for(runbook):
+def test_only_values_that_the_page_fills_in_are_asked_for(runbook: str) -> None:
     assert set(re.findall(r"\{\{ (\w+) \}\}", text_of(runbook))) - set(FIELDS) == set()
 
 
 @pytest.mark.parametrize("runbook", ALL)
-def test_links_lead_somewhere(runbook):
+def test_links_lead_somewhere(runbook: str) -> None:
     links = re.findall(r"\]\(([^)]+)\)", text_of(runbook))
     assert [link for link in links if not (RUNBOOKS / link).is_file()] == []

@@ -46,12 +46,12 @@ def validator(topic: str) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(json.loads((SCHEMAS / f"{topic}.json").read_text()))
 
 
-def check(topic: str, value: Any) -> None:
+def check(topic: str, value: object) -> None:
     """What Kafka would hold of this value follows the topic's schema."""
     validator(topic).validate(json.loads(msgspec.json.encode(value)))
 
 
-def event(name: str, at_ms: int, **fields: Any) -> dict[str, Any]:
+def event(name: str, at_ms: int, **fields: object) -> dict[str, Any]:
     found = {"agent_id": "alice", "cli_type": "codex", "success": 1, "metadata": {}}
     return {"event": name, "timestamp": status.iso(at_ms), **found, **fields}
 
@@ -102,29 +102,29 @@ def of_slo(slo_id: str) -> dict[str, Any]:
     return shown | {"lag_s": 0.2, "blind": False}
 
 
-def test_every_topic_has_a_schema():
+def test_every_topic_has_a_schema() -> None:
     named = {topic.name for topic in topics.all_topics(replay=False)}
     assert {path.stem for path in SCHEMAS.glob("*.json")} == named - UNWRITTEN
     assert set(GENERATED.TYPES) == named - UNWRITTEN - BY_HAND
 
 
 @pytest.mark.parametrize("topic", sorted(GENERATED.TYPES))
-def test_generated_schemas_are_those_of_the_code(topic):
+def test_generated_schemas_are_those_of_the_code(topic: str) -> None:
     """`PYTHONPATH=. python docs/generate_schemas.py` writes them anew."""
     assert (SCHEMAS / f"{topic}.json").read_bytes() == GENERATED.schema_of(topic)
 
 
 @pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
-def test_schemas_are_schemas(path):
+def test_schemas_are_schemas(path: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("slo_id", POLICY.slos)
-def test_the_status_of_an_slo_holds_to_its_schema(slo_id):
+def test_the_status_of_an_slo_holds_to_its_schema(slo_id: str) -> None:
     check(topics.STATUS, of_slo(slo_id))
 
 
-def test_the_status_before_any_event_holds_to_its_schema():
+def test_the_status_before_any_event_holds_to_its_schema() -> None:
     slo, route = POLICY.slos["latency"], POLICY.ownership.routes["latency"]
     empty = judge.judge(slo, route, SloState(), Ledger(), NOW)
     shown = status.of_slo(slo, route, empty.state, empty.figures, empty.signals, Ledger())
@@ -132,32 +132,32 @@ def test_the_status_before_any_event_holds_to_its_schema():
 
 
 @pytest.mark.parametrize("slo_id", POLICY.slos)
-def test_an_incident_holds_to_its_schema(slo_id):
+def test_an_incident_holds_to_its_schema(slo_id: str) -> None:
     found, ledger = judged(slo_id)
     assert found.changed
     for incident in found.changed:
         check(topics.ALERTS, status.of_incident(POLICY.slos[slo_id], incident, ledger, NOW))
 
 
-def test_an_incident_of_the_alerter_itself_holds_to_its_schema():
+def test_an_incident_of_the_alerter_itself_holds_to_its_schema() -> None:
     route = POLICY.ownership.routes[ALERTER]
     found = vitals.check(SloState(), Vitals(wrong={"input-silent": "no bridge"}), route, NOW)
     check(topics.ALERTS, status.of_own_incident(found.changed[0]))
 
 
-def test_nothing_that_is_written_is_missing_in_the_schemas_by_hand():
+def test_nothing_that_is_written_is_missing_in_the_schemas_by_hand() -> None:
     incident = judged("data-integrity")[0].changed[0]
     shown = status.of_incident(POLICY.slos["data-integrity"], incident, Ledger(), NOW)
     for topic, document in ((topics.STATUS, of_slo("availability")), (topics.ALERTS, shown)):
         assert set(validator(topic).schema["properties"]) == set(document)
 
 
-def test_events_hold_to_their_schema():
+def test_events_hold_to_their_schema() -> None:
     check(topics.EVENTS, an_hour())
     check(topics.EVENTS, an_hour()[0])
 
 
-def test_digests_and_watermarks_hold_to_their_schema():
+def test_digests_and_watermarks_hold_to_their_schema() -> None:
     digests, reader = reading()
     assert {digest.slo for digest in digests} == set(POLICY.slos)
     for digest in digests:
@@ -168,7 +168,7 @@ def test_digests_and_watermarks_hold_to_their_schema():
     check(topics.DIGESTS, watermark)
 
 
-def test_what_is_told_holds_to_its_schemas():
+def test_what_is_told_holds_to_its_schemas() -> None:
     notices = [notice for slo_id in POLICY.slos for notice in judged(slo_id)[0].notices]
     assert {"trigger", "escalate"} <= {notice.kind for notice in notices}
     for notice in notices:
@@ -177,7 +177,7 @@ def test_what_is_told_holds_to_its_schemas():
         check(topics.DELIVERIES, decided(entry, "printed", NOW))
 
 
-def test_rejections_commands_and_cursors_hold_to_their_schemas():
+def test_rejections_commands_and_cursors_hold_to_their_schemas() -> None:
     (rejected,) = reading()[1].rejected
     check(topics.REJECTED, rejected)
     command = judge.Command(id="1", kind="ack", slo="latency", incident="k", by="alice", at=NOW)

@@ -227,7 +227,7 @@ class Stack:
             httpx.AsyncClient(trust_env=False, timeout=5)
         )
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self.kafka, enable_idempotence=True, metadata_max_age_ms=2000
+            bootstrap_servers=self.kafka, metadata_max_age_ms=2000, max_batch_size=900_000
         )
         await self._producer.start()
         self._exits.push_async_callback(self._producer.stop)
@@ -327,28 +327,21 @@ class Stack:
     expected_read = 0
 
     async def produce(
-        self, events: Iterable[Event], *, partition: int | None = None, kafka_s: float | None = None
+        self, events: Sequence[Event], *, partition: int = 0, kafka_s: float | None = None
     ) -> None:
-        """Send events, and wait until Kafka has them. Keyed by agent, unless a partition is named."""
+        """Send events as one batch, which is read as one, and wait until Kafka has it."""
         at_ms = round((self.now if kafka_s is None else kafka_s) * 1000)
-        topic = self.prefix + EVENTS
-        futures = []
+        batch = self._producer.create_batch()
         for event in events:
-            key = str(event.get("agent_id", "")).encode()
-            futures.append(
-                await self._producer.send(
-                    topic,
-                    msgspec.json.encode(event),
-                    key=key,
-                    partition=partition,
-                    timestamp_ms=at_ms,
-                )
-            )
+            value = msgspec.json.encode(event)
+            assert batch.append(key=None, value=value, timestamp=at_ms), "too much for one batch"
             stamp = event.get("timestamp")
             at_s = datetime.fromisoformat(stamp).timestamp() if stamp else at_ms / 1000
             self.sent.append((at_s, event))
-        await asyncio.gather(*futures)
-        self.expected_read += len(futures)
+        await (
+            await self._producer.send_batch(batch, self.prefix + EVENTS, partition=partition)
+        )
+        self.expected_read += len(events)
 
     async def produce_raw(self, value: bytes | None, *, key: bytes = b"raw") -> tuple[int, int]:
         """Send a record as it is; its partition and offset."""
@@ -497,3 +490,10 @@ def traffic(at_s: float, count: int, bad: int, seed: int = 0) -> list[Event]:
     ]
     rng.shuffle(made)
     return made
+
+
+def assert_says(message: dict[str, Any], *lines: str) -> None:
+    """Every line stands in the message as a whole line."""
+    said = text_of(message).split("\n")
+    missing = [line for line in lines if line not in said]
+    assert not missing, f"missing: {missing}\nsaid:\n" + "\n".join(said)

@@ -1,5 +1,6 @@
 """Statuses and incidents as the judge makes them, from events, for the tests of the web."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from aiohttp import web
 
 from app import config
 from app.config import Policy
@@ -16,13 +18,16 @@ from app.core.events import parse_timestamp
 from app.core.folding import Folder
 from app.core.judge import Judged, SloState
 from app.core.ledger import Ledger
+from app.core.ownership import Route
 from app.core.reading import PartitionReader, Record
 from app.core.rows import Row
+from app.core.slos import Slo
 from app.core.slots import COARSE, FINE
 from app.metrics import Metrics
 from app.settings import Settings
 from app.web.mirror import Document
-from app.web.surroundings import Health
+from app.web.server import make_server
+from app.web.surroundings import Commands, Health
 
 REPO = Path(__file__).parents[2]
 TOPIC = "kokino.events"
@@ -40,7 +45,7 @@ def iso(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat()
 
 
-def execution(at: int, **fields: Any) -> Event:
+def execution(at: int, **fields: object) -> Event:
     """A good execution, but for the fields given."""
     good = {
         "event": "EXECUTION_COMPLETED",
@@ -102,7 +107,7 @@ class World:
         self.slos[slo_id] = _shown(slo, route, judged, ledger)
 
 
-def _shown(slo: Any, route: Any, judged: Judged, ledger: Ledger) -> Document:
+def _shown(slo: Slo, route: Route, judged: Judged, ledger: Ledger) -> Document:
     found = signals.read(slo, judged.figures)
     document = status.of_slo(slo, route, judged.state, judged.figures, found, ledger)
     return _through_json(document | {"lag_s": 0.2, "blind": False})
@@ -120,14 +125,12 @@ def quiet() -> World:
 
 
 def counted(count: int, at: int = NOON - 60_000) -> Iterator[Event]:
-    yield execution(
-        at, event="CONVERSATIONS_COUNTED", agent_id="system", metadata={"count": count}
-    )
+    yield execution(at, event="CONVERSATIONS_COUNTED", agent_id="system", metadata={"count": count})
 
 
 def outage(agent: str = "mallory", error: str = "API key expired") -> World:
-    """Half an hour in which one agent fails, judged as it goes on, and a conversation broken."""
-    began = NOON - 40 * 60_000
+    """Twenty minutes in which one agent fails, judged as it goes on, and a conversation broken."""
+    began = NOON - 20 * 60_000
     failures = [
         execution(
             at,
@@ -158,13 +161,17 @@ class StillMirror:
         self.slos = world.slos if world else {}
         self.incidents = world.incidents if world else {}
         self.version = 1
+        self._news = asyncio.Event()
 
     async def news(self, after: int) -> int:
-        import asyncio
-
         while self.version <= after:
-            await asyncio.sleep(0.01)
+            await self._news.wait()
         return self.version
+
+    def tell(self) -> None:
+        self.version += 1
+        self._news.set()
+        self._news = asyncio.Event()
 
 
 class Sent:
@@ -180,11 +187,11 @@ class Sent:
 TOKEN = "t" * 43
 
 
-def settings(tmp: Path, **fields: Any) -> Settings:
+def settings(tmp: Path, **fields: object) -> Settings:
     clock = tmp / "clock"
     clock.write_text(str(NOON))
     base = {"data_dir": tmp, "api_token": TOKEN, "clock_file": str(clock)}
-    return Settings(**(base | fields))
+    return msgspec.convert(base | fields, Settings)
 
 
 def well() -> Health:
@@ -195,12 +202,10 @@ def server(
     tmp: Path,
     world: World | None,
     *,
-    commands: Any = None,
+    commands: Commands | None = None,
     health: Callable[[], Health] = well,
-    **fields: Any,
-) -> Any:
-    from app.web.server import make_server
-
+    **fields: object,
+) -> web.Application:
     held = world.policy if world else policy()
     return make_server(
         settings(tmp, **fields),

@@ -46,6 +46,11 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && waiting) refresh();
 });
 
+// A link to an objective's figures opens them.
+const open = () => document.getElementById(location.hash.slice(1))?.setAttribute("open", "");
+addEventListener("hashchange", open);
+open();
+
 const events = new EventSource("/events");
 events.addEventListener("open", hear);
 events.addEventListener("change", hear);

@@ -1,0 +1,116 @@
+"""`burnrate status` and `burnrate incidents`."""
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.commands.terminal import bar, console, plain, say_json, table
+from app.commands.worker import Document, Worker, worker
+from app.web import phrases
+from app.web.views import STATES
+
+_json = click.option("--json", "as_json", is_flag=True, help="For scripts: the API's own answer.")
+
+
+@click.command()
+@_json
+def status(*, as_json: bool) -> None:
+    """SLOs, budgets, burn rates and open incidents."""
+    asked = worker()
+    document = asked.status()
+    if as_json:
+        say_json(document)
+        return
+    out = console()
+    opened = _opened(asked)
+    _say_standing(out, document)
+    out.print(_slos(document, {one["key"]: one for one in opened}))
+    if opened:
+        out.print(_incidents(opened, document["asOf"]))
+
+
+def _opened(asked: Worker) -> list[Document]:
+    return asked.incidents("open")
+
+
+def _say_standing(out: Console, document: Document) -> None:
+    if document["asOf"] is None:
+        out.print(plain("Nothing is known yet.", "warn"))
+    else:
+        out.print(plain(f"As of {phrases.time(document['asOf'])}."))
+    if document["asOf"] and not document["ready"]:
+        out.print(plain("Not ready: what is shown may be incomplete.", "warn"))
+    if document["blind"]:
+        out.print(plain("Blind: events wait unread; incidents stay as they are.", "bad"))
+    if frozen := [slo["title"] for slo in document["slos"] if slo["frozen"]]:
+        text = f"Deployments are frozen, hotfixes only: {', '.join(frozen)}."
+        out.print(plain(text, "bad"))
+
+
+def _slos(document: Document, incidents: dict[str, Document]) -> Table:
+    made = table("Objective", "State", "Now", "Target", "Budget left", "1 h", "6 h", "7 d", "Owner")
+    for slo in document["slos"]:
+        state = phrases.state(slo, incidents)
+        burns = [slo["burn"][name] for name in ("1h", "6h", "7d")]
+        made.add_row(
+            plain(slo["title"]),
+            plain(state.text, state.tone),
+            plain(phrases.headline(slo), "" if phrases.meets_target(slo) else "bad"),
+            plain(phrases.target(slo)),
+            _budget(slo),
+            *[plain(phrases.burn(r), "bad" if phrases.burns_fast(r) else "") for r in burns],
+            plain(slo["owner"]),
+        )
+    return made
+
+
+def _budget(slo: Document) -> Text:
+    left, tone = phrases.budget_left(slo), phrases.budget_tone(slo)
+    words = plain(phrases.budget_words(slo), tone if tone != "good" else "")
+    if left is None:
+        return words
+    gone = phrases.forecast(slo)
+    return bar(left, tone) + Text(" ") + words + plain(f", {gone}" if gone else "")
+
+
+@click.command()
+@click.option("--state", type=click.Choice(list(STATES)), help="Only these.  [default: all]")
+@_json
+def incidents(state: str | None, *, as_json: bool) -> None:
+    """Incidents, newest first."""
+    asked = worker()
+    found = asked.incidents(state)
+    if as_json:
+        say_json({"incidents": found})
+    elif not found:
+        click.echo(f"No incident{f' is {state}' if state else ''}.")
+    else:
+        console().print(_incidents(found, asked.status()["asOf"]))
+
+
+def _incidents(found: list[Document], as_of: str | None) -> Table:
+    made = table("Incident", "State", "Rules", "Opened", "Taken by", "Next")
+    for one in found:
+        taken = one["acknowledged"]["by"] if one["acknowledged"] else phrases.NOT_KNOWN
+        made.add_row(
+            plain(one["key"]),
+            plain(f"{one['severity']} {one['state']}", _tone(one)),
+            plain(", ".join(one["rules"]) or phrases.NOT_KNOWN),
+            plain(phrases.time(one["openedAt"])),
+            plain(taken),
+            plain(_next(one, as_of)),
+        )
+    return made
+
+
+def _tone(incident: Document) -> str:
+    if incident["state"] == "resolved":
+        return "quiet"
+    return "bad" if incident["severity"] == "P1" else "warn"
+
+
+def _next(incident: Document, as_of: str | None) -> str:
+    if incident["state"] == "resolved":
+        return f"resolved {phrases.time(incident['resolvedAt'])}"
+    return phrases.next_step(incident, as_of) or "everybody on its path has been told"

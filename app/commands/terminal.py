@@ -1,0 +1,49 @@
+"""How things look in a terminal, and in a pipe: there without colours, and wide."""
+
+import os
+import sys
+from typing import Any
+
+import click
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 200
+BAR_CELLS = 10
+
+STYLES = {"good": "green", "warn": "yellow", "bad": "bold red", "quiet": "dim"}
+
+
+def console() -> Console:
+    """Standard output; colours only in a terminal, and none with NO_COLOR."""
+    wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=PIPE_WIDTH if wide else None, highlight=False)
+
+
+def plain(value: object, style: str = "") -> Text:
+    """Text as it is: no markup, and nothing in it that steers a terminal."""
+    text = "".join(c if c.isprintable() else "·" for c in str(value))
+    return Text(text, style=STYLES.get(style, style))
+
+
+def table(*columns: str) -> Table:
+    """A table with these columns."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def bar(share: float, style: str) -> Text:
+    """A share between 0 and 1, drawn; any rest at all is to be seen."""
+    share = min(1.0, max(0.0, share))
+    full = max(round(share * BAR_CELLS), 1 if share > 0 else 0)
+    return Text("█" * full, style=STYLES[style]) + Text("░" * (BAR_CELLS - full), style="dim")
+
+
+def say_json(document: Any) -> None:  # noqa: ANN401 - any JSON
+    """A document for scripts."""
+    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())

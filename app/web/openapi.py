@@ -1,0 +1,338 @@
+"""The API described in OpenAPI 3.1, for `/openapi.json`: what is answered, and nothing else."""
+
+from typing import Any
+
+Described = dict[str, Any]
+
+_TIME = {"type": ["string", "null"], "format": "date-time"}
+_RATIO = {"type": ["number", "null"], "minimum": 0}
+_RATE = {"description": 'A number, or "inf".', "type": ["number", "string", "null"]}
+
+
+def _ref(name: str) -> Described:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(**properties: Described) -> Described:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _list(of: Described) -> Described:
+    return {"type": "array", "items": of}
+
+
+def _text(*values: str) -> Described:
+    return {"type": "string", "enum": list(values)} if values else {"type": "string"}
+
+
+_INTEGER = {"type": "integer", "minimum": 0}
+_TRUTH = {"type": "boolean"}
+_NO_DATA = {"description": "There, and true, where nothing was counted.", **_TRUTH}
+
+_KOKINO_BUDGET = _object(
+    sli=_text(),
+    target=_RATIO,
+    budget=_INTEGER,
+    consumed=_INTEGER,
+    remaining=_INTEGER,
+    percentConsumed={"type": "number"},
+    windowHours=_INTEGER,
+)
+_KOKINO_BUDGET["properties"]["noData"] = _NO_DATA
+
+_SLO = _object(
+    id=_text(),
+    title=_text(),
+    owner=_text(),
+    channel=_text(),
+    objective=_RATIO,
+    judgedAt=_TIME,
+    judged=_TRUTH,
+    incident={"type": ["string", "null"]},
+    incidents=_list(_text()),
+    noData=_TRUTH,
+    headline=_object(
+        kind=_text("ratio", "quantile", "mean", "distinct"),
+        value={"type": ["number", "null"]},
+        target={"type": "number"},
+        window={"description": "Seconds.", **_INTEGER},
+        unit=_text("ratio", "ms", "MB"),
+    ),
+    windows={
+        "description": "By 5m, 1h, 6h, 24h, 7d, 30d; the counts are exact.",
+        "type": "object",
+        "additionalProperties": _object(
+            total=_INTEGER, bad=_INTEGER, value={"type": ["number", "null"]}
+        ),
+    },
+    quantiles={
+        "description": "Milliseconds, at most 1 % off.",
+        "type": "object",
+        "additionalProperties": _object(
+            p50={"type": ["number", "null"]},
+            p95={"type": ["number", "null"]},
+            p99={"type": ["number", "null"]},
+        ),
+    },
+    budget=_object(
+        basis=_text("events", "time"),
+        allowed={"type": "number"},
+        bad=_INTEGER,
+        consumed=_RATE,
+        remaining=_RATE,
+        exhausted=_TRUTH,
+        estimated=_TRUTH,
+        exhaustedIn_s=_RATE,
+        byTime=_object(consumed=_RATE, remaining=_RATE),
+    ),
+    burn={
+        "description": "By 1h, 6h, 7d; 1.0 spends the budget in exactly the compliance period.",
+        "type": "object",
+        "additionalProperties": _RATE,
+    },
+    rules=_list(
+        _object(
+            id=_text(),
+            severity=_text("P1", "P2"),
+            state=_text("inactive", "pending", "firing"),
+            value=_RATE,
+            threshold={"type": "number"},
+            window=_INTEGER,
+            heldBackBy={"type": ["string", "null"]},
+        )
+    ),
+    frozen=_TRUTH,
+)
+
+_DUE = _object(what=_text(), owner=_text(), doneAt=_TIME, link={"type": ["string", "null"]})
+
+_INCIDENT = _object(
+    key=_text(),
+    slo=_text(),
+    severity=_text("P1", "P2"),
+    state=_text("firing", "acknowledged", "resolved"),
+    rules=_list(_text()),
+    openedAt=_TIME,
+    acknowledged={
+        "oneOf": [{"type": "null"}, _object(by=_text(), at=_TIME, via=_text())],
+    },
+    resolvedAt=_TIME,
+    runbook=_text(),
+    escalation=_list(_object(to=_text(), how=_text("page", "notify"), dueAt=_TIME, doneAt=_TIME)),
+    conversations=_list(_text()),
+    history=_list(_object(at=_TIME, kind=_text(), reason=_text())),
+    evidence=_object(
+        contributors=_list(
+            _object(
+                by=_text("agent_id", "cli_type", "error"),
+                name=_text(),
+                bad=_INTEGER,
+                total=_INTEGER,
+                mean={"type": ["number", "null"]},
+            )
+        ),
+        examples=_list(
+            _object(
+                at=_TIME,
+                agent_id={"type": ["string", "null"]},
+                cli_type={"type": ["string", "null"]},
+                error={"type": ["string", "null"]},
+                duration_ms={"type": ["integer", "null"]},
+                memory_mb={"type": ["number", "null"]},
+                conversationId={"type": ["string", "null"]},
+                issueTypes=_list(_text()),
+                ticketId={"type": ["string", "null"]},
+                topic=_text(),
+                partition=_INTEGER,
+                offset=_INTEGER,
+            )
+        ),
+    ),
+)
+
+_SCHEMAS: Described = {
+    "KokinoBudget": _KOKINO_BUDGET,
+    "Slo": _SLO,
+    "Incident": _INCIDENT,
+    "Status": _object(
+        availability=_object(current=_RATIO, target=_RATIO, breach=_TRUTH),
+        latency=_object(
+            p50=_INTEGER, p95=_INTEGER, p99=_INTEGER, target_p95=_INTEGER, breach=_TRUTH
+        ),
+        errorBudget=_object(
+            **dict.fromkeys(
+                ("availability", "latency", "correctness", "integrity"), _ref("KokinoBudget")
+            )
+        ),
+        timestamp=_TIME,
+        asOf=_TIME,
+        lag_s={"type": ["number", "null"]},
+        ready=_TRUTH,
+        blind=_TRUTH,
+        slos=_list(_ref("Slo")),
+    ),
+    "Incidents": _object(incidents=_list(_ref("Incident"))),
+    "Gate": _object(
+        frozen=_TRUTH,
+        change=_text("hotfix", "feature"),
+        allowed=_TRUTH,
+        slos=_list(_text()),
+        since=_TIME,
+        override={"type": ["object", "null"]},
+        due=_list(_DUE),
+    ),
+    "Probe": {"type": "object", "properties": {"reasons": _list(_text())}, "required": ["reasons"]},
+    "Order": {
+        "type": "object",
+        "properties": {
+            "by": {"type": "string", "maxLength": 100, "default": "api"},
+            "why": {"type": "string", "maxLength": 1000},
+        },
+    },
+    "Taken": _object(id=_text(), kind=_text("ack", "resolve"), incident=_text()),
+    "Problem": _object(type=_text(), title=_text(), status=_INTEGER, detail=_text()),
+}
+
+_PROBLEMS = {
+    400: "The request cannot be read.",
+    401: "The token is missing or wrong.",
+    404: "There is no such thing.",
+    409: "It is resolved already.",
+    413: "The body is larger than 64 KiB.",
+    503: "Not known yet, or Kafka does not answer; ask again.",
+}
+
+
+def _answer(description: str, schema: Described, media: str = "application/json") -> Described:
+    return {"description": description, "content": {media: {"schema": schema}}}
+
+
+def _problems(*statuses: int) -> Described:
+    return {
+        str(status): _answer(_PROBLEMS[status], _ref("Problem"), "application/problem+json")
+        for status in statuses
+    }
+
+
+def _get(summary: str, answer: Described, *statuses: int, **more: Any) -> Described:  # noqa: ANN401
+    responses = {"200": answer, **_problems(401, *statuses)}
+    return {"get": {"summary": summary, "responses": responses, **more}}
+
+
+def _query(name: str, *values: str) -> Described:
+    return {"name": name, "in": "query", "required": False, "schema": _text(*values)}
+
+
+def _path(name: str) -> Described:
+    return {"name": name, "in": "path", "required": True, "schema": _text()}
+
+
+def _command(summary: str, *, required: bool) -> Described:
+    body = {"required": required, "content": {"application/json": {"schema": _ref("Order")}}}
+    return {
+        "parameters": [_path("key")],
+        "post": {
+            "summary": summary,
+            "security": [{"apiToken": []}],
+            "requestBody": body,
+            "responses": {
+                "202": _answer("Taken; it is carried out within about a second.", _ref("Taken")),
+                **_problems(400, 401, 404, 409, 413, 503),
+            },
+        },
+    }
+
+
+def _probe(summary: str) -> Described:
+    return {
+        "get": {
+            "summary": summary,
+            "security": [],
+            "responses": {
+                "200": _answer("Yes.", _ref("Probe")),
+                "503": _answer("No, with the reasons.", _ref("Probe")),
+            },
+        }
+    }
+
+
+_HTML = _answer("A page.", _text(), "text/html")
+
+_PATHS: Described = {
+    "/": _get("How every objective stands, for people.", _HTML),
+    "/incidents/{key}": _get("An incident, for people.", _HTML, 404, 503)
+    | {"parameters": [_path("key")]},
+    "/runbooks/{name}": _get(
+        "A runbook, with an incident's values where one is named.",
+        _HTML,
+        404,
+        parameters=[_path("name"), _query("incident")],
+    ),
+    "/events": _get(
+        "Server-sent events: `change` whenever there is news.",
+        _answer("A stream.", _text(), "text/event-stream"),
+        503,
+    ),
+    "/api/slo/status": _get(
+        "Every SLO, with Kokino's own fields before them.",
+        _answer("The status.", _ref("Status")),
+    ),
+    "/api/slo/gate": _get(
+        "Whether a change may be deployed now; 503 where nobody can tell.",
+        _answer("The gate.", _ref("Gate")),
+        400,
+        503,
+        parameters=[_query("change", "hotfix", "feature")],
+    ),
+    "/api/incidents": _get(
+        "Incidents, newest first.",
+        _answer("The incidents.", _ref("Incidents")),
+        400,
+        503,
+        parameters=[_query("state", "open", "firing", "acknowledged", "resolved")],
+    ),
+    "/api/incidents/{key}": _get(
+        "One incident.", _answer("The incident.", _ref("Incident")), 404, 503
+    )
+    | {"parameters": [_path("key")]},
+    "/api/incidents/{key}/ack": _command(
+        "Take an incident. A second time changes nothing.", required=False
+    ),
+    "/api/incidents/{key}/resolve": _command(
+        "End an incident; `why` must be given. It fires again only on later bad events.",
+        required=True,
+    ),
+    "/metrics": _get("What Prometheus scrapes.", _answer("Metrics.", _text(), "text/plain")),
+    "/healthz": _probe("Is the worker alive? Where not, start it again."),
+    "/readyz": _probe("Is what is shown the present?"),
+    "/openapi.json": _get("This.", _answer("A description.", {"type": "object"})),
+}
+
+DOCUMENT: Described = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "Burn-rate alerter",
+        "version": "1",
+        "description": "Times are ISO 8601 in UTC, durations seconds, ratios 0 to 1. Answers may "
+        "grow: leave fields alone that you do not know.",
+    },
+    "security": [{}, {"readToken": []}, {"readPassword": []}],
+    "paths": _PATHS,
+    "components": {
+        "schemas": _SCHEMAS,
+        "securitySchemes": {
+            "apiToken": {"type": "http", "scheme": "bearer"},
+            "readToken": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "Only where BURNRATE_READ_TOKEN is set.",
+            },
+            "readPassword": {
+                "type": "http",
+                "scheme": "basic",
+                "description": "The same token as the password, for browsers.",
+            },
+        },
+    },
+}
+"""The whole description. A new route has its line in `_PATHS`; a test compares the two."""

@@ -1,0 +1,212 @@
+"""A worker with thirty full days of state: how much it holds, and how soon it judges again.
+
+    python benchmarks/state.py --kafka 127.0.0.1:9092 [--rate 100]
+
+Digests for every 10-s slot of 25 hours and every 5-min slot of 30 days are written for the five
+SLOs, as the intake would send them at the given rate (events a second). A worker takes them in, is
+killed, started, stopped and started again. Prints one line of JSON; times in seconds, sizes in MB.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import psutil
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from app import config
+from app.core import sketch
+from app.core.cells import MICRO, Cells, Counts
+from app.core.chunks import Digest
+from app.core.slos import Slo
+from app.core.slots import COARSE, FINE, Grain
+from app.kafka import client_options, create_topics, topic_name
+from app.settings import Settings
+from app.topics import DIGESTS, PARTITIONS, all_topics, partition_of
+
+ROOT = Path(__file__).parents[1]
+AGENTS = [f"agent_id=agent-{n}" for n in range(8)]
+SOURCES = 4
+
+
+def cells(slo: Slo, grain: Grain, row: int, rate: float, chance: random.Random) -> Cells:
+    """One source partition's share of a full row."""
+    made = Cells()
+    for slot in range(row, row + grain.row_s, grain.slot_s):
+        total = max(1, round(rate * grain.slot_s / SOURCES))
+        made.slots[slot] = Counts(total, total // 500, 0, total * 300 * MICRO)
+        if slo.definition.sketch and grain is FINE:
+            values = (chance.lognormvariate(9, 0.7) for _ in range(min(total, 2000)))
+            bins: dict[int, int] = {}
+            for value in values:
+                index = sketch.bin_of(value)
+                bins[index] = bins.get(index, 0) + 1
+            made.bins[slot] = bins
+    if grain is FINE:
+        made.tags = {tag: Counts(10, 1) for tag in AGENTS}
+    return made
+
+
+def digests(slos: list[Slo], now_s: int, rate: float) -> Iterator[Digest]:
+    """Thirty days, oldest first: one chunk for each hour and source partition."""
+    chance = random.Random(1)
+    first = now_s - 30 * 86_400
+    for number, hour in enumerate(range(first - first % 3600, now_s, 3600)):
+        rows = range(hour, hour + 3600, FINE.row_s) if hour > now_s - FINE.kept_s else ()
+        for slo in slos:
+            for partition in range(SOURCES):
+                yield Digest(
+                    slo=slo.id,
+                    definition=slo.definition.fingerprint(),
+                    epoch="state",
+                    partition=partition,
+                    start=number * 8192,
+                    upto=(number + 1) * 8192,
+                    kafka_ms=hour * 1000,
+                    final=True,
+                    fine={row: cells(slo, FINE, row, rate, chance) for row in rows},
+                    coarse={hour: cells(slo, COARSE, hour, rate, chance)},
+                )
+
+
+async def fill(settings: Settings, slos: list[Slo], rate: float) -> int:
+    """Write the digests; how many."""
+    producer = AIOKafkaProducer(
+        **client_options(settings), compression_type="lz4", max_request_size=8_000_000
+    )
+    await producer.start()
+    topic, count = topic_name(settings, DIGESTS), 0
+    for digest in digests(slos, int(time.time()), rate):
+        value = msgspec.json.encode(digest)
+        await producer.send(
+            topic, value, key=digest.slo.encode(), partition=partition_of(digest.slo)
+        )
+        count += 1
+    await producer.stop()
+    return count
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, settings: Settings, port: int) -> None:
+        env = {
+            **os.environ,
+            "BURNRATE_KAFKA": settings.kafka,
+            "BURNRATE_TOPIC_PREFIX": settings.topic_prefix,
+            "BURNRATE_DATA": str(settings.data_dir),
+            "BURNRATE_CONFIG": str(ROOT / "config"),
+        }
+        self.began = time.monotonic()
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "app", "worker", "--port", str(port)], env=env, cwd=ROOT
+        )
+
+    async def judging(self, since_ms: int) -> float:
+        """Seconds from the start until every SLO has been judged anew."""
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            while True:
+                try:
+                    slos = (await client.get(f"{self.url}/api/slo/status")).json().get("slos", [])
+                except (httpx.HTTPError, ValueError):
+                    slos = []
+                if len(slos) == 5 and all(_ms(slo["judgedAt"]) > since_ms for slo in slos):
+                    return time.monotonic() - self.began
+                await asyncio.sleep(0.02)
+
+    def memory_mb(self) -> float:
+        """Resident memory."""
+        return psutil.Process(self._process.pid).memory_info().rss / 1e6
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> float:
+        """SIGTERM, and the seconds until it has ended."""
+        began = time.monotonic()
+        self._process.terminate()
+        self._process.wait()
+        return time.monotonic() - began
+
+
+def _ms(text: str) -> int:
+    from app.core.events import parse_timestamp  # noqa: PLC0415
+
+    return parse_timestamp(text)
+
+
+async def lag(settings: Settings) -> int:
+    """Digests that the worker has not acknowledged yet."""
+    group = topic_name(settings, "burnrate-count")
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), group_id=group, enable_auto_commit=False
+    )
+    partitions = [TopicPartition(topic_name(settings, DIGESTS), p) for p in range(PARTITIONS)]
+    consumer.assign(partitions)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(partitions)
+        return sum([ends[tp] - (await consumer.committed(tp) or 0) for tp in partitions])
+    finally:
+        await consumer.stop()
+
+
+async def main(kafka: str, rate: float, port: int) -> dict[str, float]:
+    """Run it all."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(
+            kafka=kafka, topic_prefix=f"state-{uuid.uuid4().hex[:6]}.", data_dir=Path(folder)
+        )
+        await create_topics(settings, all_topics(replay=False))
+        slos = list(config.load(ROOT / "config").slos.values())
+        written = await fill(settings, slos, rate)
+        worker = Worker(settings, port)
+        await worker.judging(0)
+        while await lag(settings) > 20:
+            await asyncio.sleep(0.5)
+        taken_s = time.monotonic() - worker.began
+        await asyncio.sleep(3)
+        memory = worker.memory_mb()
+        worker.kill()
+        now = int(time.time() * 1000)
+        worker = Worker(settings, port)
+        after_kill = await worker.judging(now)
+        memory_after = worker.memory_mb()
+        stopping = worker.stop()
+        now = int(time.time() * 1000)
+        worker = Worker(settings, port)
+        after_stop = await worker.judging(now)
+        worker.stop()
+    return {
+        "rate": rate,
+        "digests": written,
+        "taken_in_s": round(taken_s, 1),
+        "memory_mb": round(memory),
+        "memory_after_recovery_mb": round(memory_after),
+        "judging_after_sigkill_s": round(after_kill, 2),
+        "stopped_in_s": round(stopping, 2),
+        "judging_after_stop_s": round(after_stop, 2),
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kafka", required=True)
+    parser.add_argument("--rate", type=float, default=1.0)
+    parser.add_argument("--port", type=int, default=5099)
+    given = parser.parse_args()
+    print(json.dumps(asyncio.run(main(given.kafka, given.rate, given.port))))
