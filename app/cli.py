@@ -1,12 +1,16 @@
 """`burnrate`: the commands, each imported when it is called, so that `--help` stays quick."""
 
 import sys
+import traceback
 from importlib import import_module
 from typing import NamedTuple, NoReturn
 
 import click
 
 from app.errors import UserError
+
+
+EXIT_SOFTWARE = 70  # an error of our own: a supervisor may start the process again
 
 
 class Command(NamedTuple):
@@ -67,6 +71,9 @@ def main() -> None:
         burnrate(prog_name="burnrate")
     except UserError as error:
         _fail(error.message, error.exit_code)
+    except Exception:
+        traceback.print_exc()
+        _fail("this is a fault in burnrate itself, shown above", EXIT_SOFTWARE)
 
 
 if __name__ == "__main__":

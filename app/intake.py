@@ -187,7 +187,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             if generation != self._generation:
                 self._start_over()  # these records may be from before the rebalance's seek
                 continue
-            await self._take(batches)
+            await self._take(batches, generation)
             now = loop.time()
             if self._urgent() or (self._news() and now >= flushed + FLUSH_S):
                 await self._flush()
@@ -206,11 +206,13 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     def _urgent(self) -> bool:
         return any(reader.urgent for reader in self._readers.values())
 
-    async def _take(self, batches: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+    async def _take(
+        self, batches: dict[TopicPartition, list[ConsumerRecord]], generation: int
+    ) -> None:
         for tp, fetched in batches.items():
             reader = self._readers.get(tp)
-            if reader is None:
-                continue
+            if reader is None or generation != self._generation:
+                continue  # a reader that is newer than these records begins elsewhere
             self.progress_at = self._clock()
             records = [Record(r.offset, r.timestamp, r.value) for r in fetched]
             for piece in _by_heartbeat(records) if self._settings.replay else (records,):
@@ -265,9 +267,12 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             await self._flush()
         self._minute.append((self._counted, self._rejected))
         self._counted = self._rejected = 0
-        await self._send_watermark(self._watermark())
+        watermark = self._watermark()
+        await self._send_watermark(watermark)
         await self._settle()
         await self._commit()
+        if all(mark.at_end for mark in watermark.marks):
+            self.progress_at = self._clock()
 
     async def _replay_tick(self) -> None:
         """In a replay time passes with the data: say so whenever all partitions have moved on."""

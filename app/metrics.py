@@ -43,7 +43,7 @@ class Metrics:
         )
         self.availability = Gauge(
             "headless_availability",
-            "Share of executions that succeeded over the compliance period",
+            "Share of executions that succeeded over 24 hours",
             registry=self.registry,
         )
         self.latency_p95 = Gauge(

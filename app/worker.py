@@ -7,7 +7,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import faust
 import msgspec
@@ -64,13 +64,16 @@ class Worker:
 
     def _make(self, policy: Policy, secrets: Secrets, parts: tuple[Part, ...]) -> Made:
         settings, metrics, clock = self.settings, self._metrics, self._clock
-        return Made(
+        made = Made(
             Intake(settings, policy.slos.values(), metrics, clock) if "intake" in parts else None,
             count_part(settings, policy, metrics, clock) if "count" in parts else None,
             deliver_part(settings, presentation(settings, policy), secrets, metrics, clock)
             if "deliver" in parts
             else None,
         )
+        if made.counting is not None and made.delivery is not None:
+            made.counting.vigil.direct = made.delivery.delivering.tell_directly
+        return made
 
     def running(self) -> dict[str, Running]:
         """What runs side by side, by name."""
@@ -168,7 +171,7 @@ async def run(settings: Settings, parts: tuple[Part, ...] = PARTS) -> None:
         _raise_error_of(task)
 
 
-def _raise_error_of(task: asyncio.Future[None]) -> None:
+def _raise_error_of(task: asyncio.Future[Any]) -> None:
     error = task.exception()
     if isinstance(error, UserError):
         raise error
@@ -212,3 +215,5 @@ def log_to_stderr(settings: Settings, secrets: Secrets) -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, level))
     for busy in ("faust.transport.producer", "mode.timers"):  # warn of nothing but load
         logging.getLogger(busy).setLevel(max(logging.ERROR, level))
+    if level > logging.DEBUG:  # its errors are retried; what comes of them is said by our own logs
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

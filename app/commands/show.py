@@ -25,8 +25,10 @@ def status(*, as_json: bool) -> None:
     out = console()
     opened = _opened(asked)
     _say_standing(out, document)
+    out.print()
     out.print(_slos(document, {one["key"]: one for one in opened}))
     if opened:
+        out.print()
         out.print(_incidents(opened, document["asOf"]))
 
 

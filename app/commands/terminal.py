@@ -31,7 +31,7 @@ def plain(value: object, style: str = "") -> Text:
 
 def table(*columns: str) -> Table:
     """A table with these columns."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
     return made

@@ -1,6 +1,7 @@
 """Error budgets: what may fail, what has been spent of it, how fast, and when it will be gone."""
 
 from decimal import Decimal
+from functools import lru_cache
 from math import inf
 
 import msgspec
@@ -13,6 +14,7 @@ FORECAST_WINDOWS_S = (6 * 3600, 24 * 3600, 7 * 24 * 3600)
 FORECAST_MIN_BAD = 3
 
 
+@lru_cache
 def error_ratio(objective: float) -> float:
     """1 - T, taken in decimals: 1 - 0.995 is 0.005, not 0.00500…04."""
     return float(1 - Decimal(str(objective)))

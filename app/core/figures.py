@@ -3,7 +3,7 @@
 import msgspec
 
 from app.core import budgets
-from app.core.budgets import BudgetState
+from app.core.budgets import BudgetState, Expected
 from app.core.cells import MICRO, Counts, Member
 from app.core.ledger import Ledger
 from app.core.slos import Measure, Slo
@@ -58,11 +58,7 @@ def _counts(slo: Slo, ledger: Ledger, now: int, window_s: int) -> Counts:
 
 def _budget(slo: Slo, ledger: Ledger, now: int, windows: dict[int, Counts]) -> BudgetState:
     whole = windows[slo.period_s]
-    first = ledger.first_slot()
-    span_s = now / 1000 - first if first is not None else 0.0
-    expected = budgets.expected_total(whole.total, span_s, slo.period_s)
-    if slo.definition.distinct:
-        expected = budgets.Expected(whole.total, estimated=False)
+    expected = expected_events(slo, whole.total, ledger.first_slot(), now)
     allowed = budgets.error_ratio(slo.objective) * expected.total
     spent = {
         window_s: (
@@ -80,6 +76,14 @@ def _budget(slo: Slo, ledger: Ledger, now: int, windows: dict[int, Counts]) -> B
         estimated=expected.estimated,
         exhausted_in_s=None if consumed is None else budgets.forecast(1 - consumed, spent),
     )
+
+
+def expected_events(slo: Slo, seen: int, first_slot: int | None, now: int) -> Expected:
+    """N, the events of a whole compliance period, given those seen of it and since when (s)."""
+    if slo.definition.distinct:
+        return Expected(seen, estimated=False)
+    span_s = now / 1000 - first_slot if first_slot is not None else 0.0
+    return budgets.expected_total(seen, span_s, slo.period_s)
 
 
 def value_of(measure: Measure, counts: Counts) -> float | None:

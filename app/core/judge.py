@@ -33,6 +33,7 @@ class SloState(msgspec.Struct, frozen=True, kw_only=True):
     lanes: dict[str, Incident] = {}  # the newest incident of each lane
     freeze: Freeze = Freeze()
     cleared_at: dict[str, int] = {}  # lane → when an operator resolved it, ms of event time
+    broken: dict[str, str] = {}  # the alerter's own: destinations that refuse, and why
     unsent: tuple[Notice, ...] = ()  # decided, stored, not yet handed to slo.notices
 
 
@@ -70,7 +71,14 @@ def lane(slo: Slo, route: Route, name: str) -> Lane:
 
 def judge(slo: Slo, route: Route, before: SloState, ledger: Ledger, now: int) -> Judged:
     """Judge one SLO at a judge time (ms). Pure but for the ledger's windows, which move along."""
-    seen = _without_cleared(figures.read(slo, ledger, now), before)
+    return weigh(slo, route, before, figures.read(slo, ledger, now), ledger, now)
+
+
+def weigh(
+    slo: Slo, route: Route, before: SloState, seen: Figures, ledger: Ledger, now: int
+) -> Judged:
+    """Judge by figures that are read already; the ledger gives the evidence of what is told."""
+    seen = _without_cleared(seen, before)
     found = tuple(_held_back(slo, before, seen, s) for s in signals.read(slo, seen))
     stepped = _step_rules(slo, before, found, now)
     state = replace(before, rules=stepped, judged_at=now)

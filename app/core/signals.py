@@ -61,16 +61,20 @@ def breach(slo: Slo, figures: Figures) -> Signal:
 
 def _ratio(rule: BreachRule, counts: Counts) -> Signal:
     value = good_ratio(counts)
+    if value >= rule.threshold:
+        return _signal(rule, counts, value, true=False)
     held = _rare(rule, counts.bad, counts.total, budgets.error_ratio(rule.threshold))
-    return _signal(rule, counts, value, true=value < rule.threshold, held_by=held)
+    return _signal(rule, counts, value, true=True, held_by=held)
 
 
 def _quantile(rule: BreachRule, counts: Counts) -> Signal:
     """P95 > X, decided by counting: more than 5 % of the executions took longer than X."""
     allowed = budgets.error_ratio(rule.quantile)
     value = counts.over / counts.total
+    if value <= allowed:
+        return _signal(rule, counts, value, true=False)
     held = _rare(rule, counts.over, counts.total, allowed)
-    return _signal(rule, counts, value, true=value > allowed, held_by=held)
+    return _signal(rule, counts, value, true=True, held_by=held)
 
 
 def _mean(rule: BreachRule, counts: Counts) -> Signal:

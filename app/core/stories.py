@@ -1,8 +1,10 @@
 """Stories: the facts of a notice, gathered for the person who is woken up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
+from typing import Literal, NamedTuple, get_args
 
+from app.core import budgets
 from app.core.budgets import BudgetState
 from app.core.cells import MICRO, NOTHING, Counts
 from app.core.figures import Figures
@@ -20,7 +22,7 @@ from app.core.notices import (
 )
 from app.core.ownership import Route
 from app.core.signals import Signal
-from app.core.slos import Slo
+from app.core.slos import BreachRule, EvidenceField, Measure, Slo
 
 CONTRIBUTORS_TOLD = 3
 EXAMPLES_TOLD = 5
@@ -44,48 +46,51 @@ def percent(ratio: float) -> str:
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 
+class _Told(NamedTuple):
+    """How a rule's value is put to people."""
+
+    measure: str
+    comparator: Literal["<", ">"]
+    unit: Literal["ratio", "ms", "MB", "count"]
+
+
+_BUDGET = _Told("error budget consumed", ">", "ratio")
+_BREACHES: dict[Measure, _Told] = {
+    "ratio": _Told("good / total", "<", "ratio"),
+    "mean": _Told("mean", ">", "MB"),
+    "distinct": _Told("failing conversations", ">", "count"),
+}
+
+
 def finding(slo: Slo, signal: Signal) -> Finding:
     """A signal as people are told of it."""
-    value = signal.value if signal.value is not None else 0.0
-    base = {
-        "rule": signal.rule,
-        "severity": signal.severity,
-        "window_s": signal.window_s,
-        "bad": signal.counts.bad,
-        "total": signal.counts.total,
-    }
-    if signal.rule != slo.breach.id:
-        return Finding(
-            measure="error budget consumed",
-            value=value,
-            comparator=">",
-            threshold=signal.threshold,
-            unit="ratio",
-            **base,
-        )
-    return _breach_finding(slo, signal, value, base)
-
-
-def _breach_finding(slo: Slo, signal: Signal, value: float, base: dict[str, object]) -> Finding:
-    rule = slo.breach
-    if rule.measure == "quantile":
-        base |= {"bad": signal.counts.over}
-        share = 1 - rule.quantile
-        name = f"P{rule.quantile * 100:g}"
-        measure = f"{name}: share slower than {rule.threshold / 1000:g} s (limit {percent(share)})"
-        return Finding(
-            measure=measure, value=value, comparator=">", threshold=share, unit="ratio", **base
-        )
-    measures = {"ratio": "good / total", "mean": "mean", "distinct": "failing conversations"}
-    units = {"ratio": "ratio", "mean": "MB", "distinct": "count"}
+    told, threshold, bad = _BUDGET, signal.threshold, signal.counts.bad
+    if signal.rule == slo.breach.id and slo.breach.measure == "quantile":
+        told, threshold, bad = _quantile(slo.breach), _slower(slo.breach), signal.counts.over
+    elif signal.rule == slo.breach.id:
+        told = _BREACHES[slo.breach.measure]
     return Finding(
-        measure=measures[rule.measure],
-        value=value,
-        comparator="<" if rule.measure == "ratio" else ">",
-        threshold=rule.threshold,
-        unit=units[rule.measure],
-        **base,
+        rule=signal.rule,
+        severity=signal.severity,
+        measure=told.measure,
+        value=signal.value if signal.value is not None else 0.0,
+        comparator=told.comparator,
+        threshold=threshold,
+        window_s=signal.window_s,
+        unit=told.unit,
+        bad=bad,
+        total=signal.counts.total,
     )
+
+
+def _slower(rule: BreachRule) -> float:
+    """The share of executions that may be slower than a quantile's limit."""
+    return budgets.error_ratio(rule.quantile)
+
+
+def _quantile(rule: BreachRule) -> _Told:
+    limit = f"slower than {rule.threshold / 1000:g} s (limit {percent(_slower(rule))})"
+    return _Told(f"P{rule.quantile * 100:g}: share {limit}", ">", "ratio")
 
 
 def headline(slo: Slo, signals: Sequence[Signal], firing: Sequence[str]) -> str:
@@ -95,21 +100,40 @@ def headline(slo: Slo, signals: Sequence[Signal], firing: Sequence[str]) -> str:
 
 
 def _sentence(slo: Slo, signal: Signal) -> str:
-    window, counts = span_words(signal.window_s), signal.counts
-    value = signal.value or 0.0
+    window = span_words(signal.window_s)
     if signal.rule != slo.breach.id:
-        limit = percent(signal.threshold)
-        return f"{slo.title}: {percent(value)} of the error budget went in the last {window} (limit {limit})"
-    measure = slo.breach.measure
-    if measure == "distinct":
-        return f"{slo.title}: {counts.bad} conversation{'s'[: counts.bad != 1]} failed in the last {window}"
-    if measure == "mean":
-        return f"{slo.title}: mean of {value:.0f} MB over the last {window} (limit {signal.threshold:.0f} MB)"
-    if measure == "quantile":
-        slow = f"{counts.over} of {counts.total} took longer than {signal.threshold / 1000:g} s"
-        return f"{slo.title}: P{slo.breach.quantile * 100:g} above {signal.threshold / 1000:g} s over the last {window}, {slow}"
-    good = f"{percent(value)} of {counts.total} good in the last {window}"
-    return f"{slo.title}: {good} (limit {percent(signal.threshold)})"
+        spent, limit = percent(signal.value or 0.0), percent(signal.threshold)
+        return f"{slo.title}: {spent} of the error budget went in the last {window} (limit {limit})"
+    return f"{slo.title}: {_SENTENCES[slo.breach.measure](slo.breach, signal, window)}"
+
+
+def _of_ratio(_: BreachRule, signal: Signal, window: str) -> str:
+    good, limit = percent(signal.value or 0.0), percent(signal.threshold)
+    return f"{good} of {signal.counts.total} good in the last {window} (limit {limit})"
+
+
+def _of_quantile(rule: BreachRule, signal: Signal, window: str) -> str:
+    limit = f"{rule.threshold / 1000:g} s"
+    slow = f"{signal.counts.over} of {signal.counts.total} took longer than {limit}"
+    return f"P{rule.quantile * 100:g} above {limit} over the last {window}, {slow}"
+
+
+def _of_mean(_: BreachRule, signal: Signal, window: str) -> str:
+    mean, limit = signal.value or 0.0, signal.threshold
+    return f"mean of {mean:.0f} MB over the last {window} (limit {limit:.0f} MB)"
+
+
+def _of_distinct(_: BreachRule, signal: Signal, window: str) -> str:
+    failing = signal.counts.bad
+    return f"{failing} conversation{'s'[: failing != 1]} failed in the last {window}"
+
+
+_SENTENCES: dict[Measure, Callable[[BreachRule, Signal, str], str]] = {
+    "ratio": _of_ratio,
+    "quantile": _of_quantile,
+    "mean": _of_mean,
+    "distinct": _of_distinct,
+}
 
 
 def told_budget(budget: BudgetState) -> Budget | None:
@@ -132,18 +156,22 @@ def contributors(
     for cells in ledger.rows(now, min(window_s, _LONGEST_EVIDENCE_S)):
         for tag, counts in cells.tags.items():
             sums[tag] = sums.get(tag, NOTHING).plus(counts)
-    return tuple(c for by in ("agent_id", "cli_type", "error") for c in _top(sums, by, most))
+    return tuple(c for by in get_args(EvidenceField) for c in _top(sums, by, most))
 
 
-def _top(sums: dict[str, Counts], by: str, most: int) -> Iterable[Contributor]:
+def _top(sums: dict[str, Counts], by: EvidenceField, most: int) -> Iterable[Contributor]:
     named = [
-        (tag.partition("=")[2], counts) for tag, counts in sums.items() if tag.startswith(f"{by}=")
+        (tag.partition("=")[2], counts)
+        for tag, counts in sums.items()
+        if tag.startswith(f"{by}=") and counts.bad
     ]
-    named = [(name, counts) for name, counts in named if counts.bad]
-    named.sort(key=lambda item: (-item[1].bad, -item[1].sum_u, item[0]))
+    named.sort(key=lambda item: (-item[1].bad, -(_mean(item[1]) or 0.0), item[0]))
     for name, counts in named[:most]:
-        mean = counts.sum_u / MICRO / counts.total if counts.sum_u and counts.total else None
-        yield Contributor(by=by, name=name, bad=counts.bad, total=counts.total, mean=mean)
+        yield Contributor(by=by, name=name, bad=counts.bad, total=counts.total, mean=_mean(counts))
+
+
+def _mean(counts: Counts) -> float | None:
+    return counts.sum_u / MICRO / counts.total if counts.sum_u and counts.total else None
 
 
 def evidence_window(slo: Slo, rules: Iterable[str]) -> int:
@@ -153,9 +181,9 @@ def evidence_window(slo: Slo, rules: Iterable[str]) -> int:
     return min(max(min(firing, default=_EVIDENCE_S), _EVIDENCE_S), _LONGEST_EVIDENCE_S)
 
 
-def next_step(incident: Incident, acknowledged_stops: bool) -> NextStep | None:
+def next_step(incident: Incident, route: Route) -> NextStep | None:
     """The next step that is still to come."""
-    if not incident.open or (acknowledged_stops and incident.state == "acknowledged"):
+    if not incident.open or (route.stop_on == "ack" and incident.state == "acknowledged"):
         return None
     waiting = [step for step in incident.steps if step.done_at is None]
     if not waiting:
@@ -186,7 +214,7 @@ def tell(
         findings=tuple(finding(slo, s) for s in signals if s.rule in incident.rules),
         budget=told_budget(figures.budget),
         owner=route.owner,
-        next_step=next_step(incident, route.stop_on == "ack"),
+        next_step=next_step(incident, route),
         contributors=contributors(ledger, figures.now, window_s),
         examples=_examples(ledger, figures.now, window_s),
         conversations=incident.conversations,

@@ -113,10 +113,8 @@ def check(before: SloState, vitals: Vitals, route: Route, now: int) -> Checked:
     changed: list[Incident] = []
     for name, watch in WATCHES.items():
         state, changes = _check_one(state, name, watch, vitals.wrong.get(name, ""), route, now)
-        text = vitals.wrong.get(name) or f"{name}: over"
         for change in changes:
-            story = _story(route, change, text, watch)
-            notices += stories.notices(change, story, change.incident.severity)
+            notices += tell(route, change, vitals.wrong.get(name, ""))
         if changes:
             changed.append(state.lanes[name])
     return Checked(
@@ -156,20 +154,23 @@ def _check_one(
     return state, changes
 
 
-def _story(route: Route, change: Change, text: str, watch: Watch) -> Story:
-    return Story(
+def tell(route: Route, change: Change, wrong: str = "") -> list[Notice]:
+    """The notices of a change of one of the alerter's own incidents."""
+    incident = change.incident
+    story = Story(
         slo=ALERTER,
         objective=1.0,
-        headline=text,
+        headline=wrong or f"{incident.lane}: {change.reason}",
         findings=(),
         budget=None,
         owner=route.owner,
-        next_step=stories.next_step(change.incident, route.stop_on == "ack"),
+        next_step=stories.next_step(incident, route),
         contributors=(),
         examples=(),
         conversations=(),
-        opened_at=change.incident.opened_at,
-        resolved_at=change.incident.resolved_at,
+        opened_at=incident.opened_at,
+        resolved_at=incident.resolved_at,
         reason=change.reason,
-        runbook=watch.runbook,
+        runbook=WATCHES[incident.lane].runbook,
     )
+    return stories.notices(change, story, incident.severity)

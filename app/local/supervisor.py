@@ -18,7 +18,7 @@ PAUSE_S = 1.0
 QUICK_S = 10.0  # a worker that ends sooner than this has not begun to work
 QUICK_DEATHS = 5
 STOP_S = 15.0
-_USER_MISTAKES = (1, 2)  # exit codes after which another start would end the same way
+_USER_MISTAKES = (1, 2)  # exit codes of a first start after which another would end the same way
 
 
 class Child:
@@ -60,6 +60,7 @@ class Supervisor:
         self._child = child
         self._health_url = health_url
         self._quick_deaths = 0
+        self._has_worked = False  # then what was set up is right, and what fails is around it
 
     async def run(self) -> int:
         """Until cancelled, or until starting it again makes no sense: then its exit code."""
@@ -69,14 +70,20 @@ class Supervisor:
                 began = loop.time()
                 await self._child.start()
                 code = await self._watch()
-                quick = loop.time() - began < QUICK_S
-                self._quick_deaths = self._quick_deaths + 1 if quick else 0
-                if code in _USER_MISTAKES or self._quick_deaths >= QUICK_DEATHS:
+                if self._gives_up(code, loop.time() - began):
                     return code
                 say(f"the worker ended ({_how(code)}) and is started again")
                 await asyncio.sleep(PAUSE_S)
         finally:
             await self._child.stop()
+
+    def _gives_up(self, code: int, lived_s: float) -> bool:
+        mistaken = code in _USER_MISTAKES
+        if mistaken and not self._has_worked:
+            return True
+        self._has_worked |= lived_s >= QUICK_S
+        self._quick_deaths = self._quick_deaths + 1 if lived_s < QUICK_S and not mistaken else 0
+        return self._quick_deaths >= QUICK_DEATHS
 
     async def _watch(self) -> int:
         """The exit code of the worker, after killing it where it stalls."""

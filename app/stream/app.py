@@ -11,25 +11,29 @@ from faust.types import TP
 
 from app.clock import Clock
 from app.config import Policy
+from app.core.judge import Command
 from app.core.slots import GRAINS
+from app.core.vitals import ALERTER
 from app.delivery.dispatcher import Presentation
 from app.delivery.secrets import Secrets
 from app.intake import SESSION_MS
 from app.kafka import topic_name
 from app.metrics import Metrics
 from app.settings import Settings
-from app.stream.counting import Counting
+from app.stream.counting import Counting, Tables
 from app.stream.delivering import Delivering
 from app.stream.desk import Desk
 from app.stream.publisher import Publisher
 from app.stream.pulse import Asleep, Pulse
 from app.stream.records import Records
+from app.stream.vigil import Vigil
 from app.topics import COMMANDS, COMPACTED, DIGESTS, NOTICES, PARTITIONS
 
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 BEAT_S = 0.5
+_command = msgspec.json.Decoder(Command).decode
 EXIT_RESTART = 75  # whoever supervises starts the worker again
 
 
@@ -87,6 +91,7 @@ class CountPart(NamedTuple):
     app: faust.App
     counting: Counting
     desk: Desk
+    vigil: Vigil
 
 
 def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Clock) -> CountPart:
@@ -97,22 +102,23 @@ def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Cloc
     pulse = Pulse()
     publisher = Publisher(settings, pulse)
     desk = Desk(policy, publisher, metrics, clock, replay=settings.replay)
+    vigil = Vigil(policy, publisher, clock)
     counting = Counting(
         policy,
         desk,
+        vigil,
         metrics,
         clock,
         pulse,
-        tables={name: Records(table) for name, table in tables.items()},
-        states=Records(states),
+        Tables({name: Records(table) for name, table in tables.items()}, Records(states)),
         owned=lambda: owned_partitions(app, states),
     )
-    _count_agents(app, settings, counting, desk)
-    _count_timer(app, counting, desk)
+    _count_agents(app, settings, counting, desk, vigil)
+    _count_timers(app, counting, desk, None if settings.replay else vigil)
     _beat(app, pulse)
     _follow_partitions(app, [*tables.values(), states], counting)
     app.task(publisher.run)
-    return CountPart(app, counting, desk)
+    return CountPart(app, counting, desk, vigil)
 
 
 class DeliverPart(NamedTuple):
@@ -169,7 +175,7 @@ async def for_each(stream: faust.StreamT, take: Callable[[faust.EventT], Awaitab
             await take(event)
         except msgspec.MsgspecError as error:
             where = event.message
-            log.error(
+            log.warning(
                 "%s[%s]@%s is unreadable: %s", where.topic, where.partition, where.offset, error
             )
             event.ack()
@@ -202,26 +208,42 @@ def _beat(app: faust.App, pulse: Pulse) -> None:
             os._exit(EXIT_RESTART)
 
 
-def _count_agents(app: faust.App, settings: Settings, counting: Counting, desk: Desk) -> None:
+def _count_agents(
+    app: faust.App, settings: Settings, counting: Counting, desk: Desk, vigil: Vigil
+) -> None:
+    async def obey(event: faust.EventT) -> None:
+        command = _command(event.value)
+        await (vigil if command.slo == ALERTER else desk).obey(command)
+        event.ack()
+
     @app.agent(source(app, settings, DIGESTS), name="count")
     async def count(stream: faust.StreamT) -> None:
         await for_each(stream, counting.take)
 
     @app.agent(source(app, settings, COMMANDS), name="command")
     async def command(stream: faust.StreamT) -> None:
-        await for_each(stream, desk.obey)
+        await for_each(stream, obey)
 
 
-def _count_timer(app: faust.App, counting: Counting, desk: Desk) -> None:
+def _count_timers(app: faust.App, counting: Counting, desk: Desk, vigil: Vigil | None) -> None:
+    """What happens every second; an error that is caught here would end the whole app."""
+
     @app.timer(TICK_S)
     async def tick() -> None:
         try:
             await desk.tick()
             await counting.write()
-        except (
-            Exception
-        ):  # one uncaught would end the app; what is not written stays unacknowledged
+        except Exception:  # what is not written stays unacknowledged
             log.exception("a tick failed")
+
+    @app.timer(TICK_S)
+    async def watch() -> None:
+        try:
+            desk.show_vitals()
+            if vigil is not None:
+                await vigil.check(desk.board(ALERTER), desk.silent())
+        except Exception:
+            log.exception("the vital signs could not be checked")
 
 
 def source(app: faust.App, settings: Settings, name: str) -> faust.TopicT:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import faust
 import msgspec
@@ -19,6 +20,7 @@ from app.stream.desk import Desk
 from app.stream.pulse import Pulse
 from app.stream.records import Records
 from app.stream.standing import Standing
+from app.stream.vigil import Vigil
 from app.topics import partition_of
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,13 @@ EXPIRE_EVERY_MS = 60_000
 _decode = msgspec.json.Decoder(Message).decode
 
 
+class Tables(NamedTuple):
+    """The tables of the counting app: rows by grain, and states."""
+
+    rows: dict[str, Records]
+    states: Records
+
+
 class Counting:
     """The accounts of the partitions that this worker owns, kept true."""
 
@@ -35,16 +44,16 @@ class Counting:
         self,
         policy: Policy,
         desk: Desk,
+        vigil: Vigil,
         metrics: Metrics,
         clock: Clock,
         pulse: Pulse,
-        tables: dict[str, Records],
-        states: Records,
+        tables: Tables,
         owned: Callable[[], set[int]],
     ) -> None:
-        self._policy, self._desk = policy, desk
+        self._policy, self._desk, self._vigil = policy, desk, vigil
         self._metrics, self._clock, self._pulse = metrics, clock, pulse
-        self._tables, self._states = tables, states
+        self._tables, self._states = tables.rows, tables.states
         self._owned = owned
         self.progress_at = clock()
         self._unwritten: list[faust.Event] = []
@@ -54,6 +63,7 @@ class Counting:
     async def revoke(self) -> None:
         """The partitions are moving: nothing here is ours until it is recovered."""
         self._unwritten = []
+        self._vigil.close()
         await self._desk.close()
 
     async def recover(self) -> None:
@@ -80,7 +90,8 @@ class Counting:
             len(self._policy.slos),
             time.monotonic() - began,
         )
-        await self._desk.open(accounts, own)
+        await self._desk.open(accounts)
+        await self._vigil.open(own)
 
     async def take(self, event: faust.Event) -> None:
         """One message of `slo.digests`; acknowledged when Kafka has what came of it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import faust
 import httpx
@@ -72,6 +72,9 @@ class Delivering:
         self._owned = owned
         self._terminal = Console()
         self._dispatcher: Dispatcher | None = None
+        self._direct: Dispatcher | None = None
+        self._told_directly: set[str] = set()
+        self._telling: set[asyncio.Future[None]] = set()
         self._producer: AIOKafkaProducer | None = None
         self._opened = asyncio.Event()
         self.ready = False
@@ -81,25 +84,36 @@ class Delivering:
         self._producer = AIOKafkaProducer(**client_options(self._settings), enable_idempotence=True)
         await self._producer.start()
         stale_after_ms = None if self._settings.replay else outbox.KEPT_MS
-        self._dispatcher = Dispatcher(
-            client,
-            self._secrets,
-            self._presentation,
-            self._callbacks(),
-            Timing(clock=self._clock, stale_after_ms=stale_after_ms),
+        timing = Timing(clock=self._clock, stale_after_ms=stale_after_ms)
+        callbacks = self._callbacks()
+        self._dispatcher, self._direct = (
+            Dispatcher(client, self._secrets, self._presentation, to, timing)
+            for to in (callbacks, _without_kafka(callbacks))
         )
         self._opened.set()
         try:
             await asyncio.Event().wait()
         finally:
             await self._dispatcher.close()
+            await self._direct.close()
             await self._producer.stop()
 
     async def take(self, event: faust.Event) -> None:
         """One notice; acknowledged when the outbox has it."""
         dispatcher = await self._open()
-        await dispatcher.offer(_notice(event.value))
+        notice = _notice(event.value)
+        if notice.id not in self._told_directly:
+            await dispatcher.offer(notice)
         event.ack()
+
+    def tell_directly(self, notices: Sequence[Notice]) -> None:
+        """Send without Kafka: nothing is stored, so a restart may send it again."""
+        if self._direct is not None:
+            for notice in notices:
+                self._told_directly.add(notice.id)
+                task = asyncio.ensure_future(self._direct.offer(notice))
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
 
     async def revoke(self) -> None:
         """The destinations may be another worker's from now on."""
@@ -181,6 +195,22 @@ class Delivering:
         shown = self._presentation
         hint = "" if self._settings.replay else why
         console.show(self._terminal, entry.notice, shown.wording, shown.addresses, why=hint)
+
+
+def _without_kafka(callbacks: Callbacks) -> Callbacks:
+    """The same callbacks, but nothing is stored or recorded."""
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    return msgspec.structs.replace(
+        callbacks,
+        store=nothing,
+        forget=nothing,
+        record=nothing,
+        on_broken=nothing,
+        on_mended=nothing,
+    )
 
 
 def _furthest(values: list[bytes]) -> Entry:

@@ -5,8 +5,6 @@ import logging
 import time
 from contextlib import suppress
 
-import faust
-import msgspec
 from msgspec.structs import replace
 
 from app.clock import Clock
@@ -15,21 +13,18 @@ from app.core import figures, status, vitals
 from app.core import judge as judging
 from app.core.chunks import Watermark
 from app.core.judge import Command, Judged, SloState
-from app.core.vitals import ALERTER
 from app.core.watermarks import Board
 from app.metrics import Metrics
 from app.stream.accounts import Account
 from app.stream.publisher import Publisher
-from app.stream.standing import Standing
 from app.topics import PARTITIONS, partition_of
 
 log = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 10.0
 REPLAY_STATUS_EVERY_S = 0.5
+SHOWN_AGAIN_MS = 3_600_000  # later than that nothing of it can be on its way
 LAST_STORE_S = 3.0  # how long partitions that move wait for what is being stored
-
-_commands = msgspec.json.Decoder(Command)
 
 
 class Desk:
@@ -50,29 +45,38 @@ class Desk:
         self._status_every_s = REPLAY_STATUS_EVERY_S if replay else STATUS_EVERY_S
         self.accounts: dict[str, Account] = {}
         self.ready = False
-        self._own: Standing | None = None  # the alerter's own incidents
-        self._broken: dict[str, str] = {}
         self._published: dict[str, float] = {}  # when, by the machine's own clock
         self._stored: dict[str, float] = {}
         self._unpublished: dict[str, tuple[Judged, int]] = {}  # the newest, and its judge time
         self._turn = asyncio.Lock()  # one decision at a time, from reading a state to having told
 
-    async def open(self, accounts: dict[str, Account], own: Standing | None) -> None:
+    async def open(self, accounts: dict[str, Account]) -> None:
         """Take over recovered accounts, and hand over what was decided but not yet told."""
-        self.accounts, self._own = accounts, own
+        self.accounts = accounts
         self._published.clear()
         self._stored.clear()
         standings = [account.standing for account in accounts.values()]
         async with self._turn:
-            for standing in [*standings, *([own] if own else [])]:
+            for standing in standings:
                 await standing.store()
                 self._publisher.notices(standing.state.unsent, standing.handed_over)
+        for account in accounts.values():
+            self._show_again(account)
         self.ready = self.accounts is accounts
+
+    def _show_again(self, account: Account) -> None:
+        """Incidents whose last change may have been stored but not published."""
+        state = account.standing.state
+        for incident in state.lanes.values():
+            resolved_at = incident.resolved_at
+            if resolved_at is None or state.judged_at - resolved_at < SHOWN_AGAIN_MS:
+                shown = status.of_incident(account.slo, incident, account.ledger, state.judged_at)
+                self._publisher.alert(incident.key, shown)
 
     async def close(self) -> None:
         """Nothing is judged until the accounts are recovered; what is under way is ended."""
         self.ready = False
-        self.accounts, self._own = {}, None
+        self.accounts = {}
         self._boards = {partition: Board() for partition in range(PARTITIONS)}
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_STORE_S), self._turn:
@@ -107,8 +111,6 @@ class Desk:
             self._publish_last()
             return
         await self.judge_all()
-        async with self._turn:
-            await self._check_vitals()
 
     def _publish_last(self) -> None:
         """When a replay pauses or ends, what was judged last is shown."""
@@ -122,29 +124,16 @@ class Desk:
         for account in list(self.accounts.values()):
             await self._judge(account)
 
-    async def obey(self, event: faust.EventT) -> None:
-        """One operator's command, or the word of a destination that is broken or mended."""
-        command = _commands.decode(event.value)
-        async with self._turn:
-            await self._obey(command)
-        event.ack()
-
-    async def _obey(self, command: Command) -> None:
-        if command.kind in ("broken", "mended"):
-            self._hear_of_destination(command)
-            return
+    async def obey(self, command: Command) -> None:
+        """One operator's command."""
         account = self.accounts.get(command.slo)
-        if account is not None:
+        if account is None:
+            return
+        async with self._turn:
             state = account.standing.state
             now = max(self._judge_time(command.slo) or 0, state.judged_at)
             judged = judging.obey(account.slo, account.route, state, account.ledger, command, now)
             await self._carry_out(account, judged, now)
-
-    def _hear_of_destination(self, command: Command) -> None:
-        if command.kind == "broken":
-            self._broken[command.incident] = command.why
-        else:
-            self._broken.pop(command.incident, None)
 
     def _judge_time(self, slo: str) -> int | None:
         return self.board(slo).judge_time(self._clock(), replay=self._replay)
@@ -250,24 +239,6 @@ class Desk:
                 shown = status.of_incident(slo, incident, account.ledger, now)
                 self._publisher.alert(incident.key, shown)
 
-    async def _check_vitals(self) -> None:
-        own = self._own
-        now = self._clock()
-        self.show_vitals(now)
-        if own is None or not self.board(ALERTER).complete:
-            return  # before the intake was heard of, nothing can be said of it
-        found = vitals.read(self.board(ALERTER), now, self._broken, self._silent(now))
-        before = own.state
-        checked = vitals.check(before, found, self._policy.ownership.routes[ALERTER], now)
-        own.state = replace(checked.state, unsent=(*before.unsent, *checked.notices))
-        if checked.notices or checked.changed:
-            await own.store_or(before)
-            self._publisher.notices(checked.notices, own.handed_over)
-            for incident in checked.changed:
-                self._publisher.alert(incident.key, status.of_own_incident(incident))
-        elif _moved(before, own.state):
-            await own.store_or(before)
-
     @property
     def heard(self) -> bool:
         """The intake has been heard of, on every partition that is ours."""
@@ -280,15 +251,16 @@ class Desk:
         now = self._clock()
         return not self._replay and any(vitals.is_blind(b, now) for b in self._boards.values())
 
-    def show_vitals(self, now: int) -> None:
+    def show_vitals(self) -> None:
         """For Prometheus: the lag, and whether it is blinding."""
+        now = self._clock()
         lags = [board.lag_ms(now) or 0 for board in self._boards.values()]
         self._metrics.lag.set(max(lags) / 1000)
         self._metrics.blind.set(self.blind)
 
-    def _silent(self, now: int) -> dict[str, int]:
+    def silent(self) -> dict[str, int]:
         """SLOs whose `absent_for` has passed without an event, with the seconds since."""
-        silent = {}
+        now, silent = self._clock(), {}
         for account in self.accounts.values():
             allowed_s = account.slo.absent_for_s
             if allowed_s is not None and account.standing.state.caught_up:

@@ -111,7 +111,7 @@ def test_a_law_without_any_of_its_parts_is_found_out(
 ) -> None:
     monkeypatch.setattr(*MUTATIONS[mutation])
 
-    @settings(max_examples=2000, phases=[Phase.generate], database=None)
+    @settings(max_examples=6000, phases=[Phase.generate], database=None)
     @given(HISTORIES)
     def law_holds(history: History) -> None:
         world = play(history)

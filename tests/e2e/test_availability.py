@@ -111,8 +111,8 @@ async def test_an_outage_is_paged_escalated_and_resolved(stack: Stack) -> None:
     ]
 
     # the hour passes, executions succeed: resolved after five minutes, at both pagers
-    await stack.produce([execution(BEGIN + 80 * MINUTE) for _ in range(10)])
     await stack.at(BEGIN + 85 * MINUTE)
+    await stack.produce([execution(BEGIN + 84 * MINUTE) for _ in range(10)])
     resolved = await stack.told_so("headless-alerts", "Resolved: availability")
     assert "Why it ended: recovered." in str(resolved)
     for owner in ("backend-team", "platform-lead"):

@@ -3,10 +3,8 @@
 import functools
 import json
 import math
-import os
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,8 +16,7 @@ from app.web import views
 from app.web.views import Standing
 from tests.web.samples import REPO, World
 
-# the test data lies beside the checkout, or where it is said to
-DATA = Path(os.environ.get("KOKINO_TEST_DATA", REPO.parent / "shared" / "data" / "kokino-30d"))
+DATA = REPO.parent / "shared" / "data" / "kokino-30d"
 NOW = parse_timestamp("2026-11-01T00:00:00Z")
 
 pytestmark = pytest.mark.skipif(
