@@ -9,7 +9,6 @@ import click
 
 from app.errors import UserError
 
-
 EXIT_SOFTWARE = 70  # an error of our own: a supervisor may start the process again
 
 
@@ -71,7 +70,7 @@ def main() -> None:
         burnrate(prog_name="burnrate")
     except UserError as error:
         _fail(error.message, error.exit_code)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the process ends here, and says so
         traceback.print_exc()
         _fail("this is a fault in burnrate itself, shown above", EXIT_SOFTWARE)
 

@@ -310,7 +310,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         return PartitionMark(reader.epoch, tp.partition, position, log_end, kafka_ms)
 
     def _positions(self, tp: TopicPartition) -> int:
-        """How far the partition is read, past the markers of transactions (which are no records)."""
+        """How far the partition is read, past the markers of transactions, which are no records."""
         state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
         return state.position if state is not None and state.has_valid_position else 0
 

@@ -2,16 +2,15 @@
 
 import mmap
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from app.bridge.events import encode
-from app.bridge.history import FORGOTTEN_MS, SLOT_MS, History, opened
+from app.bridge.history import History, Moment, opened, slots
 from app.core import events
 from app.core.events import Event, Refused
 from app.core.folding import Entry
@@ -19,20 +18,20 @@ from app.core.reading import Seen
 from app.errors import UserError
 
 TAIL_S = 2 * 3600
-"""The time goes on for so long after the last event, as in a replay: incidents can resolve."""
+"""Time goes on for so long after the last event, as in a replay: incidents can resolve."""
 
 FAULTS_KEPT = 5
 
 
 class Slice(NamedTuple):
-    """The events of the ten seconds before `end_ms` that somebody counts, oldest first."""
+    """The events of the ten seconds before `end_ms` that some SLO counts, oldest first."""
 
     end_ms: int
     entries: list[Entry]
 
 
 class Readings(msgspec.Struct):
-    """What became of the events, and the first few faults that were found."""
+    """What became of the events that were read, and the first few faults among them."""
 
     seen: Seen = msgspec.field(default_factory=Seen)
     faults: list[str] = []
@@ -45,126 +44,157 @@ class Readings(msgspec.Struct):
 
 
 class Source(Protocol):
-    """Events in the order of their time, in slices: every ten seconds one, quiet ones too."""
+    """Events by their own time (ms)."""
 
     name: str
     first_ms: int
     last_ms: int
     readings: Readings
 
-    def slices(self, wanted: frozenset[str]) -> Iterator[Slice]:
-        """The events whose names are wanted; the time goes on for TAIL_S after the last."""
+    def slices(self) -> Iterator[Slice]:
+        """Every ten seconds from the first event to TAIL_S after the last, quiet ones too.
+
+        Only a silence longer than any window reaches is left out.
+        """
 
 
 class Databases:
-    """Kokino's data folder."""
+    """Kokino's data folder: each row as the bridge would send it and the intake would read it."""
 
-    def __init__(self, history: History, name: str) -> None:
+    def __init__(self, history: History, name: str, wanted: frozenset[str]) -> None:
         """Take the opened history; raises UserError where it holds no row."""
         span = history.span()
         if span is None:
             raise UserError(f"{name} holds no rows: there is nothing to judge")
-        self._history = history
+        self._history, self._wanted = history, wanted
         self.name = name
         self.first_ms, self.last_ms = span
         self.readings = Readings()
 
-    def slices(self, wanted: frozenset[str]) -> Iterator[Slice]:
-        """Every row as the event that the bridge would send, read as the intake would read it."""
-        offset = 0
+    def slices(self) -> Iterator[Slice]:
+        """See `Source`; examples are numbered by the order of the rows in time."""
+        number = 0
         for slot in self._history.slots(TAIL_S):
-            entries: list[Entry] = []
+            held: list[Entry] = []
             for moment in slot.moments:
-                where = f"row {moment.event.id}"
-                for event in events.decode(encode(moment.event)):
-                    _take(event, where, moment.at_ms, offset, wanted, self.readings, entries)
-                offset += 1
-            yield Slice(slot.end_ms, entries)
+                self._take(moment, number, held)
+                number += 1
+            yield Slice(slot.end_ms, held)
         self.readings.seen.ignored += self._history.skipped.total()
 
-
-def _take(
-    event: Event | Refused,
-    where: str,
-    kafka_ms: int,
-    offset: int,
-    wanted: frozenset[str],
-    readings: Readings,
-    into: list[Entry],
-) -> None:
-    """Count an event as the intake does, and keep it where somebody wants it."""
-    try:
-        if isinstance(event, Refused):
-            raise event
-        if event.event not in wanted:
-            readings.seen.ignored += 1
+    def _take(self, moment: Moment, number: int, into: list[Entry]) -> None:
+        seen = self.readings.seen
+        try:
+            event = _event(events.decode(encode(moment.event))[0])
+            at = events.event_time(event, moment.at_ms)
+        except Refused as refused:
+            self.readings.refuse(f"row {moment.event.id}", refused)
             return
-        at = events.event_time(event, kafka_ms)
-    except Refused as refused:
-        readings.refuse(where, refused)
-        return
-    if at is None:
-        readings.seen.late += 1
-        return
-    readings.seen.counted += 1
-    into.append(Entry(event, at, offset, kafka_ms))
+        if event.event not in self._wanted:
+            seen.ignored += 1
+        elif at is None:
+            seen.late += 1
+        else:
+            seen.counted += 1
+            into.append(Entry(event, at, number, moment.at_ms))
 
 
 @contextmanager
-def data_folder(folder: Path) -> Iterator[Databases]:
-    """A folder of Kokino's; raises UserError where it is none, or holds nothing."""
+def databases(folder: Path, wanted: frozenset[str]) -> Iterator[Databases]:
+    """A data folder of Kokino's; raises UserError where it is none, or holds nothing."""
     with opened(folder) as history:
-        yield Databases(history, str(folder))
+        yield Databases(history, str(folder), wanted)
 
 
 class Lines:
     """A file of JSON lines, each an event or an array of them, in any order."""
 
-    def __init__(self, name: str, content: mmap.mmap | bytes) -> None:
-        """Look through all lines once; raises UserError where no event can be read."""
+    def __init__(self, content: mmap.mmap | bytes, name: str, wanted: frozenset[str]) -> None:
+        """Look through all lines; raises UserError where no event can be read."""
         self.name = name
         self.readings = Readings()
-        self._content = content
-        self._at = array("q")  # ms, of each event that can be read
+        self._content, self._wanted = content, wanted
+        self._at = array("q")  # of each event that counts: when it happened, ms
         self._begin = array("q")  # where its line begins
-        self._line = array("l")  # its number, from 1
-        self._index = array("l")  # its place in the line's array
+        self._line = array("q")  # the line's number, from 1
+        self._index = array("q")  # which event of the line
         self._look_through()
         if not self._at:
-            faults = "; ".join(self.readings.faults) or "it is empty"
-            raise UserError(f"{name} holds no event that can be read: {faults}")
+            raise UserError(f"{name} holds no event that an SLO counts: {self._why_empty()}")
         self.first_ms, self.last_ms = min(self._at), max(self._at)
+
+    def slices(self) -> Iterator[Slice]:
+        """See `Source`; events of one moment come as they stand in the file."""
+        by_time = sorted(range(len(self._at)), key=self._at.__getitem__)
+        for slot in slots((self._moment(place) for place in by_time), None, TAIL_S * 1000):
+            entries: list[Any] = [moment.event for moment in slot.moments]
+            yield Slice(slot.end_ms, entries)
+
+    def _moment(self, place: int) -> Moment:
+        line, at = self._line_at(self._begin[place]), self._at[place]
+        event = _event(events.decode(line.strip())[self._index[place]])
+        entry: Any = Entry(event, at, self._line[place], at)
+        return Moment(at, entry)  # slots are cut by the times alone
 
     def _look_through(self) -> None:
         begin = number = 0
         while begin < len(self._content):
             line, number = self._line_at(begin), number + 1
             if line.strip():
-                self._look_at(line, begin, number)
+                self._look_at(line.strip(), begin, number)
             begin += len(line)
 
     def _line_at(self, begin: int) -> bytes:
         end = self._content.find(b"\n", begin)
-        return self._content[begin : len(self._content) if end < 0 else end + 1]
+        return self._content[begin:] if end < 0 else self._content[begin : end + 1]
 
     def _look_at(self, line: bytes, begin: int, number: int) -> None:
-        for index, event in enumerate(events.decode(line.strip())):
+        for index, found in enumerate(events.decode(line)):
             try:
+                event = _event(found)
                 at = _time_of(event)
             except Refused as refused:
                 self.readings.refuse(f"line {number}", refused)
                 continue
-            self._at.append(at)
-            self._begin.append(begin)
-            self._line.append(number)
-            self._index.append(index)
+            if event.event not in self._wanted:
+                self.readings.seen.ignored += 1
+                continue
+            self.readings.seen.counted += 1
+            for column, value in zip(
+                (self._at, self._begin, self._line, self._index),
+                (at, begin, number, index),
+                strict=True,
+            ):
+                column.append(value)
 
-    def slices(self, wanted: frozenset[str]) -> Iterator[Slice]:
-        """The events by time; those of one moment as they stand in the file."""
-        order = sorted(range(len(self._at)), key=self._at.__getitem__)
-        return cut(self._entries(order, wanted), order and self._at.__getitem__, TAIL_S * 1000)
+    def _why_empty(self) -> str:
+        seen = self.readings.seen
+        if not (seen.rejected or seen.ignored):
+            return "it is empty"
+        faults = "".join(f"; {fault}" for fault in self.readings.faults)
+        return f"{seen.ignored} of other names, {seen.rejected} unreadable{faults}"
 
-    def _entries(self, order: Iterable[int], wanted: frozenset[str]) -> Iterator[Entry]:
-        for place in order:
-            event = events.decode(self._line_at(self._begin[place]).strip())[self._index[place]]
-            yield Entry(event, self._at[place], self._line[place], self._at[place])
+
+def _event(found: Event | Refused) -> Event:
+    if isinstance(found, Refused):
+        raise found
+    return found
+
+
+def _time_of(event: Event) -> int:
+    if event.timestamp is None:
+        raise Refused("the event has no timestamp, and a file has no Kafka time")
+    return events.parse_timestamp(event.timestamp)
+
+
+@contextmanager
+def json_lines(path: Path, wanted: frozenset[str]) -> Iterator[Lines]:
+    """A file of JSON lines; raises UserError where it cannot be read or holds nothing."""
+    try:
+        with path.open("rb") as file:
+            if not path.stat().st_size:
+                raise UserError(f"{path} is empty: there is nothing to judge")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                yield Lines(content, str(path), wanted)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}", exit_code=2) from error

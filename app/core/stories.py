@@ -41,7 +41,7 @@ def span_words(window_s: int) -> str:
 
 def percent(ratio: float) -> str:
     """A ratio as people write it: 0.9721 → "97.2 %", 0.99943 → "99.94 %"."""
-    digits = 1 if 0.01 <= abs(ratio) <= 0.99 else 2
+    digits = 2 if abs(ratio) < 0.01 or 0.99 < abs(ratio) < 1 else 1
     text = f"{ratio * 100:.{digits}f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 

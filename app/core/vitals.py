@@ -50,16 +50,19 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     wrong: Mapping[str, str]
 
 
-def read(
-    board: Board, wall_ms: int, broken: Mapping[str, str], silent_slos: Mapping[str, int]
-) -> Vitals:
-    """The vital signs; `broken` by destination, `silent_slos` by id: seconds without an event."""
+def read(board: Board, wall_ms: int, state: SloState, silent_slos: Mapping[str, int]) -> Vitals:
+    """The vital signs; `silent_slos` by id: seconds without an event.
+
+    Before the first catch-up the input is neither silent nor late: it has only begun.
+    """
+    silent = _silent(board, wall_ms, silent_slos) if state.caught_up else ""
+    broken = "; ".join(f"{where}: {why}" for where, why in sorted(state.broken.items()))
     return Vitals(
         wrong={
             "blind": _blind(board, wall_ms),
-            "input-silent": _silent(board, wall_ms, silent_slos),
+            "input-silent": silent,
             "input-broken": _unreadable(board),
-            "destination-broken": "; ".join(f"{d}: {why}" for d, why in sorted(broken.items())),
+            "destination-broken": broken,
         }
     )
 

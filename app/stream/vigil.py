@@ -56,8 +56,11 @@ class Vigil:
             return  # before the intake was heard of, nothing can be said of it
         async with self._turn:
             now = self._clock()
-            found = vitals.read(board, now, own.state.broken, silent)
-            checked = vitals.check(own.state, found, self._route, now)
+            before = own.state
+            if not before.caught_up and board.caught_up(now):
+                before = replace(before, caught_up=True)
+            found = vitals.read(board, now, before, silent)
+            checked = vitals.check(before, found, self._route, now)
             await self._carry_out(own, checked.state, checked.notices, checked.changed)
 
     async def obey(self, command: Command) -> None:
@@ -125,5 +128,5 @@ class Vigil:
 def _moved(before: SloState, after: SloState) -> bool:
     was = {rule: one.state for rule, one in before.rules.items()}
     return was != {rule: one.state for rule, one in after.rules.items()} or (
-        before.broken != after.broken
+        (before.broken, before.caught_up) != (after.broken, after.caught_up)
     )

@@ -1,0 +1,194 @@
+"""Counting along a tape: each definition is counted once, whatever number of policies judge it."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import NamedTuple
+
+from app.backtest.sources import Slice
+from app.core import rows
+from app.core.cells import NOTHING, Cells
+from app.core.folding import Entry, Folder, Sheet, group
+from app.core.ledger import Ledger
+from app.core.rows import Row
+from app.core.slos import Definition
+from app.core.slots import (
+    COARSE,
+    COARSE_ROW_S,
+    COARSE_S,
+    FINE,
+    FINE_KEPT_S,
+    FINE_ROW_S,
+    FINE_S,
+    GRAINS,
+    LONGEST_FINE_WINDOW_S,
+    slot_of,
+)
+
+SOURCE = "backtest/0"
+"""The one partition that a backtest reads."""
+
+ByEvent = Mapping[str, list[Entry]]
+"""The entries of one slot, by the name of their event."""
+
+
+class Evidence:
+    """The entries of the last 25 hours, from which the evidence of a notice is made."""
+
+    def __init__(self) -> None:
+        self._slots: deque[tuple[int, list[Entry]]] = deque()
+
+    def take(self, slot: int, entries: list[Entry]) -> None:
+        """Keep a slot's entries, and forget those that no evidence reaches any more."""
+        self._slots.append((slot, entries))
+        while self._slots[0][0] < slot - FINE_KEPT_S - FINE_ROW_S:
+            self._slots.popleft()
+
+    def since(self, begin: int) -> list[Entry]:
+        """The entries of the slots from `begin` (s) on."""
+        found: list[list[Entry]] = []
+        for slot, entries in reversed(self._slots):
+            if slot < begin:
+                break
+            found.append(entries)
+        return [entry for entries in reversed(found) for entry in entries]
+
+
+class _Leaving(NamedTuple):
+    """When what one window holds falls out of it."""
+
+    slots: list[int]  # occupied ones, in order
+    after_s: int  # a slot's start, so much later it has left
+
+
+class Book:
+    """One definition's ledger. What is told needs evidence, which is counted only then."""
+
+    def __init__(self, slo: str, definition: Definition, topic: str, evidence: Evidence) -> None:
+        self.folder = Folder(slo, definition, topic)
+        self.ledger = Ledger()
+        self.last_bad_at = 0
+        self._evidence = evidence
+        self._proven_until = 0  # s: fine rows up to here have their evidence
+        self._fine: list[int] = []
+        self._coarse: list[int] = []
+        self._leaving: list[_Leaving] = []
+        self._left: list[int] = []  # of each window, how many slots have left it
+        self._next_leave: float = inf
+        self._rows: dict[str, dict[int, Row]] = {name: {} for name in GRAINS}
+        self._fed = 0
+
+    def watch(self, windows: Sequence[int]) -> None:
+        """Look out for these windows (s) losing what they hold."""
+        known = {leaving.after_s for leaving in self._leaving}
+        for window_s in windows:
+            fine = window_s <= LONGEST_FINE_WINDOW_S
+            after_s = window_s if fine else window_s + FINE_S
+            if after_s not in known:
+                known.add(after_s)
+                self._leaving.append(_Leaving(self._fine if fine else self._coarse, after_s))
+                self._left.append(0)
+
+    def counts(self, events: ByEvent) -> bool:
+        """Whether any of these events are counted here."""
+        return any(name in self.folder.events for name in events)
+
+    def loses(self, now_s: int) -> bool:
+        """Whether a watched window has lost something by now; says so once."""
+        if now_s < self._next_leave:
+            return False
+        for place, (slots, after_s) in enumerate(self._leaving):
+            left = self._left[place]
+            while left < len(slots) and slots[left] + after_s <= now_s:
+                left += 1
+            self._left[place] = left
+        self._next_leave = min(
+            (
+                slots[left] + after_s
+                for left, (slots, after_s) in zip(self._left, self._leaving, strict=True)
+                if left < len(slots)
+            ),
+            default=inf,
+        )
+        return True
+
+    def feed(self, slot: int, events: ByEvent) -> None:
+        """Count the events of a slot (s)."""
+        if self.folder.definition.distinct or self.folder.definition.gauge:
+            self._feed_whole(slot, events)
+        else:
+            self._feed_counts(slot, events)
+
+    def _feed_counts(self, slot: int, events: ByEvent) -> None:
+        counts, bad_at = NOTHING, 0
+        for name, entries in events.items():
+            for clause, tally in self.folder.clauses(name):
+                found = tally(entries)
+                if found is not None:
+                    counts = counts if clause.passes else counts.plus(found.counts)
+                    bad_at = max(bad_at, max((entry.at for entry in found.bad), default=0))
+        if not counts.total and not bad_at:
+            return
+        fine = Cells(slots={slot: counts}, last_bad_at=bad_at)
+        self.ledger.replace(FINE, slot_of(slot, FINE_ROW_S), fine)
+        coarse = slot_of(slot, COARSE_S)
+        so_far = self.ledger.slots(COARSE).get(coarse, NOTHING)
+        self.ledger.replace(
+            COARSE, slot_of(slot, COARSE_ROW_S), Cells(slots={coarse: so_far.plus(counts)})
+        )
+        self._occupy(slot)
+        self.last_bad_at = max(self.last_bad_at, bad_at)
+
+    def _feed_whole(self, slot: int, events: ByEvent) -> None:
+        """By a digest, as live: conversations unite, gauges replace each other."""
+        sheet = Sheet(self.folder, SOURCE, 0)
+        sheet.fold(group(entry for entries in events.values() for entry in entries))
+        digest = sheet.digest(start=self._fed, upto=self._fed + 1, kafka_ms=slot * 1000, final=True)
+        self._fed += 1
+        if digest is None:
+            return
+        for grain, part in ((FINE, digest.fine), (COARSE, digest.coarse)):
+            for start, cells in part.items():
+                row = self._rows[grain.name].setdefault(start, Row())
+                rows.merge_digest(row, SOURCE, digest.start, digest.upto, cells)
+                self.ledger.replace(grain, start, rows.total(row, cells))
+                self.last_bad_at = max(self.last_bad_at, cells.last_bad_at)
+        if digest.gauge is not None:
+            self.ledger.read_gauge(digest.gauge)
+        if digest.fine:
+            self._occupy(slot)
+
+    def _occupy(self, slot: int) -> None:
+        self._fine.append(slot)
+        coarse = slot_of(slot, COARSE_S)
+        if not self._coarse or self._coarse[-1] != coarse:
+            self._coarse.append(coarse)
+        soonest = min((leaving.after_s for leaving in self._leaving), default=0)
+        self._next_leave = min(self._next_leave, slot - COARSE_S + soonest)
+
+    def prove(self, now_s: int) -> None:
+        """Bring the evidence of the last 25 hours up to now."""
+        begin = max(self._proven_until, slot_of(now_s - FINE_KEPT_S, FINE_ROW_S))
+        sheet = Sheet(self.folder, SOURCE, 0)
+        sheet.fold(group(self._evidence.since(begin)))
+        digest = sheet.digest(start=0, upto=1, kafka_ms=now_s * 1000, final=True)
+        for row, cells in (digest.fine if digest else {}).items():
+            told = Cells(tags=cells.tags, examples=cells.examples, last_bad_at=cells.last_bad_at)
+            self.ledger.replace(FINE, row, told)
+        self._proven_until = slot_of(now_s, FINE_ROW_S)
+
+    def expire(self, now_ms: int) -> None:
+        """Forget what no window reaches any more."""
+        self.ledger.expire(now_ms)
+        for grain in GRAINS.values():
+            kept = self._rows[grain.name]
+            for start in [s for s in kept if s < now_ms // 1000 - grain.kept_s - grain.row_s]:
+                del kept[start]
+
+
+def by_event(cut: Slice) -> ByEvent:
+    """A slice's entries by the names of their events."""
+    found: dict[str, list[Entry]] = {}
+    for entry in cut.entries:
+        found.setdefault(entry.event.event, []).append(entry)
+    return found
