@@ -8,6 +8,7 @@ from typing import Self
 import msgspec
 
 from app.clock import Clock, file_clock, wall_clock
+from app.errors import UserError
 
 
 class KafkaSecurity(msgspec.Struct, frozen=True):
@@ -46,10 +47,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
-        """Read `BURNRATE_*` and its neighbours; raises ValueError naming the variable at fault."""
+        """Read `BURNRATE_*` and its neighbours; raises UserError naming the variable at fault."""
         port = env.get("BURNRATE_PORT", "5050")
         if not port.isdigit():
-            raise ValueError(f"BURNRATE_PORT is {port!r}: give a port number such as 5050")
+            raise UserError(
+                f"BURNRATE_PORT is {port!r}: give a port number such as 5050", exit_code=2
+            )
         return cls(
             kafka=env.get("BURNRATE_KAFKA", ""),
             security=KafkaSecurity(

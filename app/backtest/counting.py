@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import NamedTuple
 
 from app.backtest.sources import Slice
 from app.core import rows
@@ -54,11 +53,24 @@ class Evidence:
         return [entry for entries in reversed(found) for entry in entries]
 
 
-class _Leaving(NamedTuple):
+class _Leaving:
     """When what one window holds falls out of it."""
 
-    slots: list[int]  # occupied ones, in order
-    after_s: int  # a slot's start, so much later it has left
+    def __init__(self, slots: list[int], after_s: int) -> None:
+        self._slots = slots  # occupied ones, in order
+        self.after_s = after_s  # so much later than its start a slot has left
+        self._left = 0
+
+    def until(self, now_s: int) -> bool:
+        """Whether slots have left since the last time."""
+        before = self._left
+        while self.next_s() <= now_s:
+            self._left += 1
+        return self._left > before
+
+    def next_s(self) -> float:
+        """When the next one leaves."""
+        return self._slots[self._left] + self.after_s if self._left < len(self._slots) else inf
 
 
 class Book:
@@ -68,12 +80,13 @@ class Book:
         self.folder = Folder(slo, definition, topic)
         self.ledger = Ledger()
         self.last_bad_at = 0
+        self._is_whole = bool(definition.distinct or definition.gauge)
         self._evidence = evidence
         self._proven_until = 0  # s: fine rows up to here have their evidence
         self._fine: list[int] = []
         self._coarse: list[int] = []
         self._leaving: list[_Leaving] = []
-        self._left: list[int] = []  # of each window, how many slots have left it
+        self._shortest_s: float = inf
         self._next_leave: float = inf
         self._rows: dict[str, dict[int, Row]] = {name: {} for name in GRAINS}
         self._fed = 0
@@ -87,7 +100,7 @@ class Book:
             if after_s not in known:
                 known.add(after_s)
                 self._leaving.append(_Leaving(self._fine if fine else self._coarse, after_s))
-                self._left.append(0)
+                self._shortest_s = min(self._shortest_s, after_s)
 
     def counts(self, events: ByEvent) -> bool:
         """Whether any of these events are counted here."""
@@ -97,24 +110,13 @@ class Book:
         """Whether a watched window has lost something by now; says so once."""
         if now_s < self._next_leave:
             return False
-        for place, (slots, after_s) in enumerate(self._leaving):
-            left = self._left[place]
-            while left < len(slots) and slots[left] + after_s <= now_s:
-                left += 1
-            self._left[place] = left
-        self._next_leave = min(
-            (
-                slots[left] + after_s
-                for left, (slots, after_s) in zip(self._left, self._leaving, strict=True)
-                if left < len(slots)
-            ),
-            default=inf,
-        )
-        return True
+        lost = [leaving.until(now_s) for leaving in self._leaving]
+        self._next_leave = min((leaving.next_s() for leaving in self._leaving), default=inf)
+        return any(lost)
 
     def feed(self, slot: int, events: ByEvent) -> None:
         """Count the events of a slot (s)."""
-        if self.folder.definition.distinct or self.folder.definition.gauge:
+        if self._is_whole:
             self._feed_whole(slot, events)
         else:
             self._feed_counts(slot, events)
@@ -163,11 +165,13 @@ class Book:
         coarse = slot_of(slot, COARSE_S)
         if not self._coarse or self._coarse[-1] != coarse:
             self._coarse.append(coarse)
-        soonest = min((leaving.after_s for leaving in self._leaving), default=0)
-        self._next_leave = min(self._next_leave, slot - COARSE_S + soonest)
+        if self._next_leave == inf or slot - COARSE_S + self._shortest_s < self._next_leave:
+            self._next_leave = min(leaving.next_s() for leaving in self._leaving)
 
     def prove(self, now_s: int) -> None:
         """Bring the evidence of the last 25 hours up to now."""
+        if self._is_whole:
+            return
         begin = max(self._proven_until, slot_of(now_s - FINE_KEPT_S, FINE_ROW_S))
         sheet = Sheet(self.folder, SOURCE, 0)
         sheet.fold(group(self._evidence.since(begin)))

@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from app.bridge.replay import Progress, replay
+from app.bridge.source import check_folder
 from app.errors import UserError
 from app.local import kafka, summary
 from app.local.demo import write_demo
@@ -74,6 +75,7 @@ def up(
         data = settings.data_dir / "demo"
         data.mkdir(parents=True, exist_ok=True)
         write_demo(data)
+    check_folder(data)
     speed = speed or (REPLAY_SPEED if as_replay else DEMO_SPEED)
     raise SystemExit(asyncio.run(_up(settings, data.absolute(), speed)))
 

@@ -39,7 +39,8 @@ def _show_incidents(gauge: Gauge, incidents: Documents, order: Iterable[str]) ->
         (one["slo"], one["severity"]) for one in incidents.values() if one["state"] != "resolved"
     )
     gauge.clear()  # an SLO that is gone leaves nothing behind
-    for slo, severity in {*found, *((slo, severity) for slo in order for severity in _SEVERITIES)}:
+    pairs = {*found, *((slo, severity) for slo in order for severity in _SEVERITIES)}
+    for slo, severity in sorted(pairs):
         gauge.labels(slo, severity).set(found[slo, severity])
 
 

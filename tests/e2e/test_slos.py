@@ -147,8 +147,8 @@ async def test_memory_that_still_grows_after_an_hour_goes_to_the_lead(stack: Sta
     message = await stack.told_so("ops-alerts", "P2 resource-efficiency: breach")
     assert_says(
         message,
-        "• *Breach* (P2): 2000 MB on average over 10 executions in the last hour; "
-        "the limit is 1024 MB.",
+        "• *Breach* (P2): 2,000 MB on average over 10 executions in the last hour; "
+        "the limit is 1,024 MB.",
         "@ops-team",
     )
 

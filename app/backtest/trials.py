@@ -1,0 +1,254 @@
+"""A trial: one SLO under one policy, judged along its book, and only where that can matter.
+
+A judgement depends on the state before it, on the time, and on what `Sight` holds. So long as the
+sight stays as it is and no timer is due, another judgement would change nothing but the memory of
+when it was last so (`last_true`, `p1_last`); that is caught up on just before the next one which
+matters. A judgement that changed anything else is followed by another one ten seconds later.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from app.backtest.counting import Book
+from app.core import budgets, figures, freezes, incidents, signals, status
+from app.core import judge as judging
+from app.core.budgets import BudgetState
+from app.core.cells import NOTHING, Counts
+from app.core.figures import GROWTH_S, Figures
+from app.core.incidents import Incident
+from app.core.judge import SloState
+from app.core.notices import Notice
+from app.core.ownership import Growing, Route, TooMany, meets
+from app.core.rules import RuleState
+from app.core.signals import Signal
+from app.core.slos import BreachRule, BurnRule, Slo
+from app.core.slots import FINE_S
+from app.core.status import Document
+
+SLOT_MS = FINE_S * 1000
+NEVER = 2**62
+
+
+class Sight(NamedTuple):
+    """What a judgement can depend on, beside the state and the time."""
+
+    rules: tuple[tuple[bool, bool | None, bool], ...]  # fires, true, may clear
+    spent: bool  # the budget, so far that it freezes
+    restored: bool  # the budget, so far that a freeze is lifted
+    failing: frozenset[str]  # conversations
+    conditions: tuple[bool, ...]  # of the open incidents' steps that are not done
+    last_bad_at: int  # where such steps are left, ms
+
+
+class Trial:
+    """One SLO's state along the data's time, with everything that it told."""
+
+    def __init__(self, slo: Slo, route: Route, book: Book) -> None:
+        self.slo, self.route, self.book = slo, route, book
+        self.notices: list[Notice] = []
+        self.incidents: dict[str, Document] = {}  # by key, as of their last change
+        self.judged = 0  # how often
+        self._state = SloState(caught_up=True)
+        self._windows = _windows(slo, route)
+        self._seen: Figures | None = None
+        self._sight: Sight | None = None
+        self._at = 0  # judged, or known to need none, up to here (ms)
+        self._due = 0  # the next timer, ms
+        book.watch(list(self._windows))
+
+    def due(self, now: int) -> bool:
+        """Whether a timer has run out."""
+        return now >= self._due
+
+    def pass_quietly(self, until: int) -> None:
+        """Time has passed in which nothing was counted, up to `until` (ms).
+
+        While there is less than a whole period of data the budget shrinks with time alone. It does
+        so in one direction: where the end sees what the beginning saw, so does all between.
+        """
+        if self._seen is None or not self._seen.budget.estimated or self._at >= until:
+            return
+        if self._look(self._later(until)) != self._sight:
+            for now in range(self._at + SLOT_MS, until + 1, SLOT_MS):
+                self._consider(self._later(now), now)
+
+    def judge(self, now: int) -> None:
+        """Something may have changed: judge where it has."""
+        self._consider(self._glance(now), now)
+
+    def end(self, now: int) -> None:
+        """Show the incidents that are still open as they are at the end."""
+        still_open = [incident for incident in self._state.lanes.values() if incident.open]
+        if still_open:
+            self.book.prove(now // 1000)
+        for incident in still_open:
+            self._show(incident, now)
+
+    def _consider(self, seen: Figures, now: int) -> None:
+        sight = self._look(seen)
+        if sight != self._sight or now >= self._due:
+            self._catch_up(now - SLOT_MS)
+            self._judge(seen, sight, now)
+        self._seen, self._sight, self._at = seen, sight, now
+
+    def _catch_up(self, until: int) -> None:
+        """Remember that all was as it had been until then."""
+        if self._seen is not None and _is_active(self._state) and self._state.judged_at < until:
+            self._state = self._weigh(self._seen, until).state
+
+    def _weigh(self, seen: Figures, now: int) -> judging.Judged:
+        self.judged += 1
+        return judging.weigh(self.slo, self.route, self._state, seen, self.book.ledger, now)
+
+    def _judge(self, seen: Figures, sight: Sight, now: int) -> None:
+        judged = self._weigh(seen, now)
+        if judged.news:
+            judged = self._tell(now)
+        settled = _lasting(judged.state) == _lasting(self._state)
+        self._state = judged.state
+        self._due = min(self._timers(sight), default=NEVER) if settled else now + 1
+
+    def _tell(self, now: int) -> judging.Judged:
+        """The same judgement with all that is told: every figure, and the evidence."""
+        self.book.prove(now // 1000)
+        judged = judging.judge(self.slo, self.route, self._state, self.book.ledger, now)
+        self.notices += judged.notices
+        for incident in judged.changed:
+            self._show(incident, now)
+        return judged
+
+    def _show(self, incident: Incident, now: int) -> None:
+        shown = status.of_incident(self.slo, incident, self.book.ledger, now)
+        self.incidents[incident.key] = shown
+
+    def _glance(self, now: int) -> Figures:
+        """The figures that decide; those that are only shown are left out."""
+        if self.slo.definition.distinct:
+            return figures.read(self.slo, self.book.ledger, now)
+        windows = {w: self.book.ledger.window(now, w) for w in self._windows}
+        return self._figures(windows, now)
+
+    def _later(self, now: int) -> Figures:
+        """What is seen, as of a later moment, when nothing has come or gone since."""
+        assert self._seen is not None
+        if self.slo.definition.distinct:
+            return replace(self._seen, now=now)
+        return self._figures(self._seen.windows, now)
+
+    def _figures(self, windows: dict[int, Counts], now: int) -> Figures:
+        slo, whole = self.slo, windows[self.slo.period_s]
+        first = self.book.ledger.first_slot()
+        expected = figures.expected_events(slo, whole.total, first, now)
+        allowed = budgets.error_ratio(slo.objective) * expected.total
+        last = windows.get(GROWTH_S, NOTHING)
+        return Figures(
+            now=now,
+            windows=windows,
+            budget=BudgetState(
+                allowed=allowed,
+                bad=whole.bad,
+                consumed=budgets.consumed(slo, whole, slo.period_s, allowed),
+                consumed_by_time=None,
+                estimated=expected.estimated,
+                exhausted_in_s=None,
+            ),
+            failing={},
+            last_bad_at=self.book.last_bad_at,
+            growth=(last, windows.get(2 * GROWTH_S, NOTHING).minus(last)),
+        )
+
+    def _look(self, seen: Figures) -> Sight:
+        consumed, freeze = seen.budget.consumed, self.slo.freeze
+        known = freeze is not None and consumed is not None
+        conditions, bad_at = self._steps_sight(seen)
+        return Sight(
+            rules=tuple([_seen_of(signal) for signal in signals.read(self.slo, seen)]),
+            spent=known and consumed >= freeze.consumed,
+            restored=known and consumed < freeze.lifts_below,
+            failing=frozenset(seen.failing),
+            conditions=conditions,
+            last_bad_at=bad_at,
+        )
+
+    def _steps_sight(self, seen: Figures) -> tuple[tuple[bool, ...], int]:
+        left = [step for incident in _open(self._state) for step in incident.steps if not step.done_at]
+        if not left:
+            return (), 0
+        return tuple([meets(step.condition, seen) for step in self.route.steps]), seen.last_bad_at
+
+    def _timers(self, sight: Sight) -> Iterator[int]:
+        """When time alone could change something, ms; too often does no harm."""
+        now = self._state.judged_at
+        for rule, seen in zip((self.slo.breach, *self.slo.burns), sight.rules, strict=True):
+            stands = self._state.rules.get(rule.id)
+            if stands is not None:
+                yield from _rule_timers(rule, stands, seen, self.slo.stale_s)
+        for incident in _open(self._state):
+            yield incident.last_told_at + incidents.REMINDER_MS[incident.severity]
+            yield from (at for at in self._step_timers(incident) if at > now)
+        if self._state.freeze.frozen:
+            yield self._state.freeze.last_told_at + freezes.REMINDER_MS
+
+    def _step_timers(self, incident: Incident) -> Iterator[int]:
+        for step in self.route.steps:
+            after_ms = step.after_s * 1000
+            yield incident.opened_at + incident.paused_ms + after_ms
+            if incident.p1_since is not None:
+                yield incident.p1_since + after_ms
+            if step.rule in self._state.rules:
+                yield self._state.rules[step.rule].since + after_ms
+
+
+def _windows(slo: Slo, route: Route) -> dict[int, None]:
+    """The windows that a judgement depends on, s."""
+    wanted = [slo.breach.window_s, *(rule.window_s for rule in slo.burns), slo.period_s]
+    for step in route.steps:
+        if isinstance(step.condition, TooMany):
+            wanted.append(step.condition.window_s)
+        elif isinstance(step.condition, Growing):
+            wanted += [GROWTH_S, 2 * GROWTH_S]
+    if slo.definition.distinct:
+        wanted.append(24 * 3600)
+    return dict.fromkeys(wanted)
+
+
+def _seen_of(signal: Signal) -> tuple[bool, bool | None, bool]:
+    return signal.fires, signal.true, signal.may_clear
+
+
+def _rule_timers(
+    rule: BreachRule | BurnRule,
+    stands: RuleState,
+    seen: tuple[bool, bool | None, bool],
+    stale_s: int,
+) -> Iterator[int]:
+    fires, true, may_clear = seen
+    if stands.state == "pending":
+        yield stands.since + rule.for_s * 1000
+    elif stands.state == "firing" and not fires:
+        if true is False and may_clear:
+            yield stands.last_true + rule.keep_firing_s * 1000
+        else:
+            yield stands.stale_since + stale_s * 1000
+
+
+def _open(state: SloState) -> list[Incident]:
+    return [incident for incident in state.lanes.values() if incident.open]
+
+
+def _is_active(state: SloState) -> bool:
+    """Whether a judgement must be remembered even where it changes nothing."""
+    return bool(_open(state)) or any(rule.state != "inactive" for rule in state.rules.values())
+
+
+def _lasting(state: SloState) -> SloState:
+    """The state without the memory of when it was last so."""
+    return replace(
+        state,
+        judged_at=0,
+        rules={name: replace(rule, last_true=0) for name, rule in state.rules.items()},
+        lanes={name: replace(incident, p1_last=None) for name, incident in state.lanes.items()},
+    )
