@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -25,7 +26,6 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInPro
 from app.clock import Clock
 from app.core import chunks
 from app.core.chunks import Digest, Heartbeat, Mark, PartitionMark, Watermark
-from app.core.events import HEARTBEAT
 from app.core.folding import Folder, Groups
 from app.core.reading import PartitionReader, Record, Seen
 from app.core.slos import Slo
@@ -40,12 +40,12 @@ FLUSH_S = 0.1
 TICK_S = 1.0
 BATCH_RECORDS = 4000
 RESTART_S = 1.0
+REPLAY_STEP_MS = 60_000  # of the data's time; the desk judges every 10 s in between
 REPLAY_LINGER_MS = 5  # a replay sends thousands of small messages a second
 SESSION_MS = 6000
 
 _encode = msgspec.json.Encoder().encode
 _marks = msgspec.json.Decoder(Mark)
-_HEARTBEAT = HEARTBEAT.encode()
 
 
 def group_id(settings: Settings) -> str:
@@ -215,7 +215,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 continue  # a reader that is newer than these records begins elsewhere
             self.progress_at = self._clock()
             records = [Record(r.offset, r.timestamp, r.value) for r in fetched]
-            for piece in _by_heartbeat(records) if self._settings.replay else (records,):
+            for piece in _by_minute(records) if self._settings.replay else (records,):
                 await self._take_piece(tp, reader, piece)
         await self._settle()
 
@@ -227,7 +227,6 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._heartbeat = chunks.newest(self._heartbeat, reader.heartbeat)
         await self._send(finals)
         if self._settings.replay:
-            await self._send(reader.digests())
             await self._replay_tick()
 
     async def _flush(self) -> None:
@@ -280,6 +279,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         until = min((mark.kafka_ms for mark in watermark.marks), default=0)
         if until > self._replayed_until and len(watermark.marks) == watermark.partitions:
             self._replayed_until = until
+            for reader in self._readers.values():
+                await self._send(reader.digests())
             await self._send_watermark(watermark)
 
     def _watermark(self) -> Watermark:
@@ -366,7 +367,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     def _observe_executions(
         self, event: str, agent_id: str, cli_type: str, entries: list[Any]
     ) -> None:
-        agent = self._metrics.agent(agent_id)
+        agent = self._metrics.capped("agent_id", agent_id)
+        cli_type = self._metrics.capped("cli_type", cli_type)
         failed = sum(not entry.event.success for entry in entries)
         if event == "EXECUTION_COMPLETED":
             self._metrics.executions.labels(agent, cli_type, "success").inc(len(entries) - failed)
@@ -388,16 +390,10 @@ def _mark_of(committed: OffsetAndMetadata | None) -> Mark | None:
         return None  # somebody else's commit
 
 
-def _by_heartbeat(records: list[Record]) -> Iterator[list[Record]]:
-    """Records in pieces that end with a heartbeat, at which a replay's time moves on."""
-    piece: list[Record] = []
-    for record in records:
-        piece.append(record)
-        if record.value is not None and _HEARTBEAT in record.value[:200]:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
+def _by_minute(records: list[Record]) -> Iterator[list[Record]]:
+    """Records in pieces of a minute of the data's time, after which a replay's time moves on."""
+    for _, piece in groupby(records, key=lambda record: record.kafka_ms // REPLAY_STEP_MS):
+        yield list(piece)
 
 
 async def _stop(client: Any) -> None:  # noqa: ANN401 - aiokafka's clients have no common type

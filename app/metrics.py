@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 EXECUTION_BUCKETS_S = (1, 5, 10, 30, 60, 120)  # Kokino's own
 DETECTION_BUCKETS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 30, 300)
-AGENTS_KEPT = 200  # label values of agent_id; all further ones are "…others"
+VALUES_KEPT = 100  # of a label that comes from events
 OTHERS = "…others"
 STATUSES = {
     "EXECUTION_COMPLETED": "success",
@@ -20,7 +20,7 @@ class Metrics:
 
     def __init__(self, slos: Iterable[str] = ()) -> None:
         self.registry = CollectorRegistry()
-        self._agents: set[str] = set()
+        self._seen: dict[str, set[str]] = {}
         self._kokino()
         self._reading()
         self._judging(list(slos))
@@ -168,9 +168,10 @@ class Metrics:
             registry=self.registry,
         )
 
-    def agent(self, name: str) -> str:
-        """An agent's label value, capped in number."""
-        if name in self._agents or len(self._agents) < AGENTS_KEPT:
-            self._agents.add(name)
-            return name
+    def capped(self, label: str, value: str) -> str:
+        """A label's value that comes from events: after so many of a label it is "…others"."""
+        known = self._seen.setdefault(label, set())
+        if value in known or len(known) < VALUES_KEPT:
+            known.add(value)
+            return value
         return OTHERS

@@ -1,10 +1,9 @@
 """Counting along a tape: each definition is counted once, whatever number of policies judge it."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
-from app.backtest.sources import Slice
 from app.core import rows
 from app.core.cells import NOTHING, Cells
 from app.core.folding import Entry, Folder, Sheet, group
@@ -190,9 +189,9 @@ class Book:
                 del kept[start]
 
 
-def by_event(cut: Slice) -> ByEvent:
-    """A slice's entries by the names of their events."""
+def by_event(entries: Iterable[Entry]) -> ByEvent:
+    """Entries by the names of their events."""
     found: dict[str, list[Entry]] = {}
-    for entry in cut.entries:
+    for entry in entries:
         found.setdefault(entry.event.event, []).append(entry)
     return found

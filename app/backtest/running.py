@@ -1,16 +1,17 @@
 """Running a backtest: the tape is read once, and every policy is judged along the way."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from app.backtest.counting import Book, Evidence, by_event
-from app.backtest.sources import Readings, Source
+from app.backtest.sources import Readings, Slice, Source
 from app.backtest.trials import Trial
 from app.config import Policy
 from app.core.notices import Notice
 from app.core.ownership import Route
 from app.core.slos import Definition, Slo
+from app.core.slots import FINE_S
 from app.core.status import Document
 from app.errors import UserError
 
@@ -46,16 +47,13 @@ def run(
     source: Source,
     policies: Sequence[Policy],
     on_day: Callable[[], None] = lambda: None,
-    *,
-    every_slot: bool = False,
 ) -> Run:
     """Judge the policies along the source; `on_day` is called as each day of data is done.
 
-    `every_slot` judges every ten seconds, whether or not it can matter: it gives the same, slowly.
     Raises UserError where the source holds no event that counts.
     """
     court = _Court(source, policies)
-    court.sit(on_day, every_slot=every_slot)
+    court.sit(on_day)
     return Run(
         name=source.name,
         readings=source.readings,
@@ -89,22 +87,19 @@ class _Court:
         if (slo, route) not in self._trials:
             self._trials[slo, route] = Trial(slo, route, book)
 
-    def sit(self, on_day: Callable[[], None], *, every_slot: bool) -> None:
+    def sit(self, on_day: Callable[[], None]) -> None:
         """Go through all slices."""
         expired = day = 0
         for cut in self._source.slices():
             now = cut.end_ms
             if not self._begin:
                 self._begin, expired, day = now, now, now
-            events = by_event(cut) if cut.entries else {}
-            if events:
-                self._evidence.take(now // 1000 - 10, cut.entries)
-            for book, trials in self._by_book:
-                _advance(book, trials, events, self._end, now, every_slot=every_slot)
+            self._advance(cut, has_expired=expired == self._end)
             self._end = now
             if now - expired >= EXPIRE_MS:
                 expired = now
-                self._expire(now)
+                for book in self._books.values():
+                    book.expire(now)
             if now - day >= DAY_MS:
                 day += DAY_MS
                 on_day()
@@ -113,9 +108,26 @@ class _Court:
         for trial in self._trials.values():
             trial.end(self._end)
 
-    def _expire(self, now: int) -> None:
-        for book in self._books.values():
-            book.expire(now)
+    def _advance(self, cut: Slice, *, has_expired: bool) -> None:
+        """One slice on: the events are counted, and whoever is concerned judges."""
+        before, now, slot = self._end, cut.end_ms, cut.end_ms // 1000 - FINE_S
+        events = by_event(cut.entries)
+        fed = [book for book, _ in self._by_book if events and book.counts(events)]
+        concerned = [
+            trial
+            for book, trials in self._by_book
+            for changed in (book.loses(now // 1000) or book in fed or has_expired,)
+            for trial in trials
+            if changed or trial.due(now)
+        ]
+        for trial in concerned:
+            trial.pass_quietly(before)
+        if events:
+            self._evidence.take(slot, cut.entries)
+        for book in fed:
+            book.feed(slot, events)
+        for trial in concerned:
+            trial.judge(before, now)
 
     def outcome(self, policy: Policy) -> Outcome:
         """What this policy has told."""
@@ -131,23 +143,3 @@ class _Court:
             incidents=tuple(sorted(shown, key=lambda incident: incident["openedAt"])),
         )
 
-
-def _advance(
-    book: Book,
-    trials: Sequence[Trial],
-    events: Mapping[str, list],
-    before: int,
-    now: int,
-    *,
-    every_slot: bool,
-) -> None:
-    """One slice on: the events are counted, and whoever is concerned judges."""
-    news = bool(events) and book.counts(events)
-    changed = book.loses(now // 1000) or news or every_slot
-    concerned = [trial for trial in trials if changed or trial.due(now)]
-    for trial in concerned:
-        trial.pass_quietly(before)
-    if news:
-        book.feed(now // 1000 - 10, events)
-    for trial in concerned:
-        trial.judge(now)

@@ -32,10 +32,18 @@ SLOT_MS = FINE_S * 1000
 NEVER = 2**62
 
 
+class RuleSight(NamedTuple):
+    """What a rule's next state can depend on; the last two only while it fires."""
+
+    fires: bool
+    true: bool | None = None
+    may_clear: bool = True
+
+
 class Sight(NamedTuple):
     """What a judgement can depend on, beside the state and the time."""
 
-    rules: tuple[tuple[bool, bool | None, bool], ...]  # fires, true, may clear
+    rules: tuple[RuleSight, ...]
     spent: bool  # the budget, so far that it freezes
     restored: bool  # the budget, so far that a freeze is lifted
     failing: frozenset[str]  # conversations
@@ -73,11 +81,11 @@ class Trial:
             return
         if self._look(self._later(until)) != self._sight:
             for now in range(self._at + SLOT_MS, until + 1, SLOT_MS):
-                self._consider(self._later(now), now)
+                self._consider(self._later(now), now - SLOT_MS, now)
 
-    def judge(self, now: int) -> None:
-        """Something may have changed: judge where it has."""
-        self._consider(self._glance(now), now)
+    def judge(self, before: int, now: int) -> None:
+        """Something may have changed since the slice that ended at `before`: judge where it has."""
+        self._consider(self._glance(now), before, now)
 
     def end(self, now: int) -> None:
         """Show the incidents that are still open as they are at the end."""
@@ -87,10 +95,10 @@ class Trial:
         for incident in still_open:
             self._show(incident, now)
 
-    def _consider(self, seen: Figures, now: int) -> None:
+    def _consider(self, seen: Figures, before: int, now: int) -> None:
         sight = self._look(seen)
         if sight != self._sight or now >= self._due:
-            self._catch_up(now - SLOT_MS)
+            self._catch_up(before)
             self._judge(seen, sight, now)
         self._seen, self._sight, self._at = seen, sight, now
 
@@ -161,13 +169,13 @@ class Trial:
         )
 
     def _look(self, seen: Figures) -> Sight:
-        consumed, freeze = seen.budget.consumed, self.slo.freeze
-        known = freeze is not None and consumed is not None
+        spent, restored = _freeze_sight(self.slo, seen.budget.consumed)
         conditions, bad_at = self._steps_sight(seen)
+        stands = self._state.rules
         return Sight(
-            rules=tuple([_seen_of(signal) for signal in signals.read(self.slo, seen)]),
-            spent=known and consumed >= freeze.consumed,
-            restored=known and consumed < freeze.lifts_below,
+            rules=tuple([_rule_sight(s, stands.get(s.rule)) for s in signals.read(self.slo, seen)]),
+            spent=spent,
+            restored=restored,
             failing=frozenset(seen.failing),
             conditions=conditions,
             last_bad_at=bad_at,
@@ -215,21 +223,25 @@ def _windows(slo: Slo, route: Route) -> dict[int, None]:
     return dict.fromkeys(wanted)
 
 
-def _seen_of(signal: Signal) -> tuple[bool, bool | None, bool]:
-    return signal.fires, signal.true, signal.may_clear
+def _rule_sight(signal: Signal, stands: RuleState | None) -> RuleSight:
+    if stands is not None and stands.state == "firing":
+        return RuleSight(signal.fires, signal.true, signal.may_clear)
+    return RuleSight(signal.fires)
+
+
+def _freeze_sight(slo: Slo, consumed: float | None) -> tuple[bool, bool]:
+    if slo.freeze is None or consumed is None:
+        return False, False
+    return consumed >= slo.freeze.consumed, consumed < slo.freeze.lifts_below
 
 
 def _rule_timers(
-    rule: BreachRule | BurnRule,
-    stands: RuleState,
-    seen: tuple[bool, bool | None, bool],
-    stale_s: int,
+    rule: BreachRule | BurnRule, stands: RuleState, seen: RuleSight, stale_s: int
 ) -> Iterator[int]:
-    fires, true, may_clear = seen
     if stands.state == "pending":
         yield stands.since + rule.for_s * 1000
-    elif stands.state == "firing" and not fires:
-        if true is False and may_clear:
+    elif stands.state == "firing" and not seen.fires:
+        if seen.true is False and seen.may_clear:
             yield stands.last_true + rule.keep_firing_s * 1000
         else:
             yield stands.stale_since + stale_s * 1000

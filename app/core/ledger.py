@@ -1,6 +1,7 @@
 """One SLO's counts over time, and its trailing windows, moved along instead of added up anew."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 import msgspec
 
@@ -87,20 +88,21 @@ class Ledger:
         if running is None:
             running = self._running[window_s, with_bins] = _Running(grain)
         if running.span != span:
-            for slot in _between(grain, running.span, span):
-                self._move(running, slot, -1)
-            for slot in _between(grain, span, running.span):
-                self._move(running, slot, 1)
+            self._move(running, _between(grain, running.span, span), -1)
+            self._move(running, _between(grain, span, running.span), 1)
             running.span = span
         return running
 
-    def _move(self, running: _Running, slot: int, sign: int) -> None:
-        counts = self._slots[running.grain.name].get(slot)
-        if counts is None:
-            return
-        running.counts = running.counts.plus(counts) if sign > 0 else running.counts.minus(counts)
-        if slot in self._bins and running.grain is FINE:
-            sketch.add(running.bins, self._bins_of(slot), sign)
+    def _move(self, running: _Running, slots: Iterable[int], sign: int) -> None:
+        held = self._slots[running.grain.name]
+        for slot in slots:
+            counts = held.get(slot)
+            if counts is None:
+                continue
+            have = running.counts
+            running.counts = have.plus(counts) if sign > 0 else have.minus(counts)
+            if slot in self._bins and running.grain is FINE:
+                sketch.add(running.bins, self._bins_of(slot), sign)
 
     def members(self, now_ms: int, window_s: int) -> dict[str, Member]:
         """The conversations named within the trailing window, with their latest times in it."""
@@ -172,7 +174,8 @@ def _unpack(packed: bytes) -> Bins:
     return msgspec.msgpack.decode(packed, type=dict[int, int])
 
 
-def _between(grain: Grain, span: Span, other: Span) -> Iterator[int]:
+def _between(grain: Grain, span: Span, other: Span) -> Iterable[int]:
     """The slots of a span that the other does not hold."""
-    yield from range(span.begin, min(span.end, other.begin), grain.slot_s)
-    yield from range(max(span.begin, other.end), span.end, grain.slot_s)
+    before = range(span.begin, min(span.end, other.begin), grain.slot_s)
+    behind = range(max(span.begin, other.end), span.end, grain.slot_s)
+    return chain(before, behind) if before and behind else before or behind

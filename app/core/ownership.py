@@ -1,5 +1,6 @@
 """Who is told: the ownership matrix, and the steps of escalation."""
 
+from fractions import Fraction
 from typing import Literal
 
 import msgspec
@@ -69,8 +70,9 @@ def meets(condition: TooMany | Growing | None, figures: Figures) -> bool:
 def _grows(condition: Growing, last: Counts, before: Counts) -> bool:
     if min(last.total, before.total) < condition.min_total:
         return False
-    # last.sum / last.total >= (1 + by) * before.sum / before.total, without dividing
-    return last.sum_u * before.total >= (1 + condition.by) * before.sum_u * last.total
+    # last.sum / last.total >= (1 + by) * before.sum / before.total, exactly
+    least = (1 + Fraction(str(condition.by))) * before.sum_u * last.total
+    return last.sum_u * before.total >= least
 
 
 def slack(channel: str) -> str:

@@ -181,9 +181,13 @@ def of_freeze(freeze: Freeze) -> Document:
 
 
 def of_incident(slo: Slo, incident: Incident, ledger: Ledger, now: int) -> Document:
-    """An incident with its evidence: one value of `slo.alerts`."""
-    window_s = stories.evidence_window(slo, incident.rules)
+    """An incident with its evidence: one value of `slo.alerts`.
+
+    The evidence reaches from the window that made it fire to its end, a day at most.
+    """
     at = incident.resolved_at or now
+    lasted_s = (at - incident.opened_at) // 1000
+    window_s = stories.evidence_window(slo, incident.rules) + max(0, lasted_s)
     named = stories.contributors(ledger, at, window_s, _CONTRIBUTORS_SHOWN)
     evidence = {
         "window": window_s,

@@ -13,6 +13,7 @@ from app.core import figures, status, vitals
 from app.core import judge as judging
 from app.core.chunks import Watermark
 from app.core.judge import Command, Judged, SloState
+from app.core.slots import FINE_S
 from app.core.watermarks import Board
 from app.metrics import Metrics
 from app.stream.accounts import Account
@@ -96,7 +97,19 @@ class Desk:
         if self._replay:
             for account in list(self.accounts.values()):
                 if partition_of(account.slo.id) == partition:
-                    await self._judge(account)
+                    await self._judge_up_to_now(account)
+
+    async def _judge_up_to_now(self, account: Account) -> None:
+        """In a replay: at the end of every slot since the last judgement, then now.
+
+        Slots after a moment are in no window that ends at it, so it does not matter that the
+        digests of a whole minute are counted already.
+        """
+        now = self._judge_time(account.slo.id)
+        at = account.standing.state.judged_at
+        while at and now is not None and (at := at + FINE_S * 1000) < now:
+            await self._judge(account, at)
+        await self._judge(account)
 
     async def touched(self, account: Account) -> None:
         """A digest has changed this account: judge it at once."""
@@ -138,7 +151,7 @@ class Desk:
     def _judge_time(self, slo: str) -> int | None:
         return self.board(slo).judge_time(self._clock(), replay=self._replay)
 
-    async def _judge(self, account: Account) -> None:
+    async def _judge(self, account: Account, at: int | None = None) -> None:
         """Judge one account if it is still ours; its errors hold up no other.
 
         What could not be stored was never decided: the next judgement decides anew.
@@ -147,12 +160,12 @@ class Desk:
             if self.accounts.get(account.slo.id) is not account:
                 return
             try:
-                await self._judge_now(account)
+                await self._judge_at(account, at or self._judge_time(account.slo.id))
             except Exception:
                 log.exception("%s could not be judged", account.slo.id)
 
-    async def _judge_now(self, account: Account) -> None:
-        now, state = self._judge_time(account.slo.id), account.standing.state
+    async def _judge_at(self, account: Account, now: int | None) -> None:
+        state = account.standing.state
         if not self.ready or now is None:
             return
         if not self._replay and self._is_blind(account) and state.caught_up:
@@ -184,8 +197,8 @@ class Desk:
         if self._replay:
             return True
         board = self.board(account.slo.id)
-        heard = board.heartbeat is not None or account.ledger.first_slot() is not None
-        return heard and board.caught_up(self._clock())
+        fed = any(one.ledger.first_slot() is not None for one in self.accounts.values())
+        return (fed or board.heartbeat is not None) and board.caught_up(self._clock())
 
     def _show_unjudged(self, account: Account, now: int) -> None:
         """Before the first catch-up: figures, but no judgement."""
@@ -210,7 +223,7 @@ class Desk:
                 self._publisher.alert(incident.key, document)
             for kind in {notice.kind for notice in judged.notices}:
                 self._metrics.incident_changes.labels(account.slo.id, kind).inc()
-        elif _moved(before, after) or self._due(self._stored, account):
+        elif (moved := _moved(before, after)) or self._due(self._stored, account):
             await standing.store_or(before)
             self._stored[account.slo.id] = time.monotonic()
         self._unpublished[account.slo.id] = (judged, now)

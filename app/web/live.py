@@ -16,7 +16,7 @@ routes = web.RouteTableDef()
 LISTENERS = web.AppKey[set[asyncio.Task[None]]]("listeners")
 
 
-@routes.get("/events")
+@routes.get("/events", allow_head=False)
 async def events(request: web.Request) -> web.StreamResponse:
     """An event `change` whenever there is news, once a second at most."""
     listeners = request.app[LISTENERS]

@@ -92,17 +92,21 @@ async def first_page(request: web.Request) -> web.Response:
 async def incident_page(request: web.Request) -> web.Response:
     """One incident, with its history, escalation and evidence."""
     around = request.app[SURROUNDINGS]
-    found = asked_incident(request)
-    slo = around.mirror.slos.get(found["slo"], {})
-    route = around.policy.ownership.routes.get(found["slo"])
-    now = found["resolvedAt"] or slo.get("judgedAt") or iso(around.clock())
-    values = {"incident": found, "as_of": now, "route": route, "title": _title(around, found)}
-    return render("incident.html", values | {"summary": f"{found['severity']} {found['state']}"})
+    return render("incident.html", incident_view(around, asked_incident(request)))
 
 
-def _title(around: Surroundings, incident: Document) -> str:
-    slo = around.policy.slos.get(incident["slo"])
-    return slo.title if slo else str(incident["slo"])
+def incident_view(around: Surroundings, incident: Document) -> dict[str, Any]:
+    """What an incident's page shows; its times are told from the judge's own."""
+    slo = around.policy.slos.get(incident["slo"])  # None: the alerter's own incident
+    judged_at = around.mirror.slos.get(incident["slo"], {}).get("judgedAt")
+    return {
+        "incident": incident,
+        "as_of": incident["resolvedAt"] or judged_at or iso(around.clock()),
+        "route": around.policy.ownership.routes.get(incident["slo"]),
+        "title": slo.title if slo else incident["slo"],
+        "unit": slo.headline.unit if slo else "count",
+        "summary": f"{incident['severity']} {incident['state']}",
+    }
 
 
 @routes.get("/runbooks/{name}")

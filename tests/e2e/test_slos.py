@@ -50,8 +50,8 @@ async def test_slow_executions_are_told_and_after_an_hour_the_leads(stack: Stack
         "• *Breach* (P2): 25.0 % of 20 executions in the last 5 minutes took longer than 60 s; "
         "the limit is 5.0 %.",
         "90.0 %",
-        "*CLI types* (bad of all): `codex` 5 of 5, mean 1 min 30 s",
-        f"• 2026-08-01 09:59:55 UTC `slow` codex · 1 min 30 s · {stack.prefix}kokino.events[2]@15",
+        "*CLI types* (bad of all): `codex` 5 of 5, mean 90.0 s",
+        f"• 2026-08-01 09:59:55 UTC `slow` codex · 90.0 s · {stack.prefix}kokino.events[2]@15",
     )
     assert f"/runbooks/latency?incident={key}|Runbook>" in str(message)
 
@@ -113,7 +113,7 @@ async def test_a_failing_conversation_pages_the_team_and_its_lead_at_once(stack:
     key = f"data-integrity-{key_time(BEGIN)}"
     page = f"{key}/P1/1"
     message = await stack.told_so("critical-alerts", "P1 data-integrity: breach")
-    assert_says(message, "*Conversations* (1): `conv-1`", "100 %", "@data-team")
+    assert_says(message, "*Conversations* (1): `conv-1`", "100.0 %", "@data-team")
     assert f"missing_turn · conversation `conv-1` · {stack.prefix}kokino.events[3]@0" in str(
         message
     )

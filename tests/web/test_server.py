@@ -509,3 +509,21 @@ async def test_answers_are_as_described(start: Start) -> None:
         schema = {"$ref": f"#/components/schemas/{name}", **components}
         jsonschema.validate(json.loads(await (await client.get(path)).text()), schema)
     assert await (await client.get("/openapi.json")).json() == openapi.DOCUMENT
+
+
+async def test_the_alerters_own_incident_has_a_page(start: Start) -> None:
+    own = deepcopy(quiet())
+    incident = deepcopy(outage().incidents[AVAILABILITY])
+    key = "alerter-blind-20261013T115000Z"
+    nothing = {"window": 0, "contributors": [], "examples": []}
+    own.incidents[key] = incident | {
+        "key": key,
+        "slo": "alerter",
+        "runbook": "blind",
+        "evidence": nothing,
+    }
+    client = await start(own)
+    page, overview = await client.get(f"/incidents/{key}"), await client.get("/")
+    assert (page.status, overview.status) == (200, 200)
+    assert "@ops-team in #ops-alerts" in Elements(await page.text()).words()
+    assert key in await overview.text()
