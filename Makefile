@@ -40,6 +40,10 @@ check: setup-dev ## format, lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+.PHONY: bench-quick
+bench-quick: setup-dev ## how much of Kafka's own speed is left, on one core; under two minutes
+	@$(BIN)/python benchmarks/quick.py
+
 .PHONY: format
 format: setup-dev ## put the code into shape
 	@$(BIN)/ruff format

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from app.core import budgets
 from app.core.events import Event, Metadata
+from app.core.figures import SHOWN_WINDOWS_S
 from app.core.ownership import Growing, Ownership, Route, Step, TooMany
 from app.core.slos import (
     BreachRule,
@@ -24,6 +25,7 @@ from app.core.slos import (
     Operator,
     Slo,
 )
+from app.core.slots import LONGEST_FINE_WINDOW_S
 from app.core.vitals import ALERTER
 from app.errors import UserError
 
@@ -60,6 +62,16 @@ def _window(value: object) -> int:
     return seconds
 
 
+_NUMBERS = {
+    "duration_ms",
+    "success",
+    "metadata.memoryMB",
+    "metadata.tmuxSuccess",
+    "metadata.headlessSuccess",
+    "metadata.match",
+    "metadata.count",
+}
+_VALUES = {"duration_ms", "metadata.memoryMB", "metadata.count"}  # bounded when decoded
 _FIELDS = {*Event.__struct_fields__} | {f"metadata.{n}" for n in Metadata.__struct_fields__}
 _CONDITION = re.compile(r"\s*([\w.]+)\s*(==|!=|>=|<=|>|<)\s*(.+?)\s*")
 
@@ -71,10 +83,27 @@ def _condition(value: object) -> Condition:
     field, operator, text = match.groups()
     if field not in _FIELDS:
         raise ValueError(f"unknown field {field!r}; known are {', '.join(sorted(_FIELDS))}")
-    literal = yaml.safe_load(text)
+    literal = _literal(text)
+    if operator not in ("==", "!="):
+        _check_order(field, operator, literal)
+    return Condition(field, _checked_operator(operator), literal)
+
+
+def _literal(text: str) -> float | str:
+    try:
+        literal = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{text!r} cannot be read as a number or a text") from error
     if not isinstance(literal, int | float | str):
         raise ValueError(f"{text!r} is neither a number nor a text")  # noqa: TRY004 - pydantic's
-    return Condition(field, _checked_operator(operator), literal)
+    return literal
+
+
+def _check_order(field: str, operator: str, literal: float | str) -> None:
+    if field not in _NUMBERS:
+        raise ValueError(f"{field} is no number, so {operator} says nothing of it")
+    if isinstance(literal, str):
+        raise ValueError(f"{field} {operator} needs a number, not {literal!r}")  # noqa: TRY004
 
 
 def _checked_operator(operator: str) -> Operator:
@@ -88,9 +117,17 @@ def _field(value: object) -> str:
     return str(value)
 
 
+def _value(value: object) -> str:
+    field = _field(value)
+    if field not in _VALUES:
+        raise ValueError(f"{field!r} is no number to add up; choose {', '.join(sorted(_VALUES))}")
+    return field
+
+
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 Window = Annotated[int, BeforeValidator(_window)]
 Conditions = tuple[Annotated[Any, BeforeValidator(_condition)], ...]
+Value = Annotated[str, BeforeValidator(_value)]
 Field_ = Annotated[str, BeforeValidator(_field)]
 Owner = Annotated[str, Field(pattern=r"^@[\w.-]{1,60}$")]
 Channel = Annotated[str, Field(pattern=r"^#[\w.-]{1,80}$")]
@@ -196,7 +233,7 @@ class _Slo(_Common):
     counts: Annotated[tuple[_Count, ...], Field(min_length=1)]
     headline: _Headline
     breach: _Breach
-    value: Field_ | None = None
+    value: Value | None = None
     sketch: bool = False
     distinct: Field_ | None = None
     gauge: str | None = None
@@ -282,12 +319,12 @@ class _Step(_Model):
     how: Literal["page", "notify"]
     after: Seconds = 0
     severity: Severity | None = None
-    rule: Literal["breach", "fast-burn", "slow-burn"] | None = None
+    rule: Literal["breach", "fast-burn"] | None = None  # a slow burn escalates to nobody
     when: _When | None = None
 
     def step(self) -> Step:
         return Step(
-            id=f"{self.how} {'+'.join(self.to)} {self.severity or self.rule or 'any'}",
+            id=f"{self.how} {'+'.join(self.to)} {self.severity or self.rule or 'any'} {self.after}",
             to=self.to,
             how=self.how,
             after_s=self.after,
@@ -351,9 +388,25 @@ def load(config_dir: Path) -> Policy:
     return Policy({slo.id: slo.slo(slos.defaults) for slo in slos.slos}, ownership.ownership())
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads plain YAML, and refuses a key that stands twice: one of them would count for nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen = set[object]()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key!r} stands twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path, model: type[_Model], errors: list[str]) -> _Model | None:
     try:
-        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
+        return model.model_validate(found)
     except FileNotFoundError:
         errors.append(f"{path}: there is no such file; BURNRATE_CONFIG names the folder")
     except (OSError, UnicodeDecodeError) as error:
@@ -378,12 +431,41 @@ def _slo_faults(path: Path, slos: _Slos) -> Iterator[str]:
             yield f"{where}.value: a {one.breach.measure} needs the field whose values it is of"
         if one.breach.measure == "distinct" and one.distinct is None:
             yield f"{where}.distinct: needs the field whose distinct values are counted"
+        yield from _quantile_faults(where, one)
+        yield from _breach_faults(where, one.breach)
         yield from _unreachable(where, one, slos.defaults)
+
+
+def _quantile_faults(where: str, one: _Slo) -> Iterator[str]:
+    """Sketches are kept in fine slots only, and only where they are asked for."""
+    headline = (one.headline.window,) if one.headline.kind == "quantile" else ()
+    for path, windows in (
+        ("quantile_windows", one.quantile_windows),
+        ("headline.window", headline),
+    ):
+        if any(window_s > LONGEST_FINE_WINDOW_S for window_s in windows):
+            yield f"{where}.{path}: quantiles reach back 24 h at most"
+        elif windows and not one.sketch:
+            yield f"{where}.sketch: quantiles need one; set it to true"
+
+
+def _breach_faults(where: str, breach: _Breach) -> Iterator[str]:
+    if breach.measure != "ratio":
+        return
+    if breach.threshold <= 0:
+        yield f"{where}.breach: can never fire: good / total is never below {breach.threshold:g}"
+    if breach.threshold > 1:
+        yield f"{where}.breach: always fires: good / total is never above 1"
 
 
 def _unreachable(where: str, one: _Slo, defaults: _Common) -> Iterator[str]:
     """Rules that no traffic can ever make fire, with the arithmetic."""
     slo = one.slo(defaults)
+    if slo.freeze and slo.freeze.lifts_below >= slo.freeze.consumed:
+        yield (
+            f"{where}.freeze: lifts_below is {slo.freeze.lifts_below:g}: it must lie below "
+            f"consumed, {slo.freeze.consumed:g}, or it flickers"
+        )
     ratio = budgets.error_ratio(slo.objective)
     for rule in slo.burns:
         most = rule.window_s / slo.period_s / ratio
@@ -410,6 +492,21 @@ def _route_faults(path: Path, ownership: _Ownership, slos: set[str]) -> Iterator
         for owner in {row.owner, *(to for step in row.escalation for to in step.to)}:
             if owner not in ownership.owners:
                 yield f"{path}: routes.{name}: {owner!r} is not among the owners"
+        yield from _step_faults(f"{path}: routes.{name}.escalation", row.escalation)
+
+
+def _step_faults(where: str, steps: tuple[_Step, ...]) -> Iterator[str]:
+    seen: set[str] = set()
+    for index, one in enumerate(steps):
+        step = one.step()
+        if step.id in seen:
+            yield f"{where}.{index}: the same step as another one"
+        seen.add(step.id)
+        if isinstance(step.condition, TooMany):
+            window_s = step.condition.window_s
+            if window_s not in SHOWN_WINDOWS_S.values():
+                known = ", ".join(SHOWN_WINDOWS_S)
+                yield f"{where}.{index}.when.window: {window_s} s is not counted; choose one of {known}"
 
 
 def hints(policy: Policy) -> list[str]:

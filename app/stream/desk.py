@@ -215,6 +215,7 @@ class Desk:
         before = standing.state
         after = replace(judged.state, unsent=(*before.unsent, *judged.notices))
         standing.state = after
+        moved = _moved(before, after)
         if judged.news:
             await standing.store_or(before)
             self._publisher.notices(judged.notices, standing.handed_over)
@@ -223,11 +224,11 @@ class Desk:
                 self._publisher.alert(incident.key, document)
             for kind in {notice.kind for notice in judged.notices}:
                 self._metrics.incident_changes.labels(account.slo.id, kind).inc()
-        elif (moved := _moved(before, after)) or self._due(self._stored, account):
+        elif moved or self._due(self._stored, account):
             await standing.store_or(before)
             self._stored[account.slo.id] = time.monotonic()
         self._unpublished[account.slo.id] = (judged, now)
-        if judged.news or self._due(self._published, account):
+        if judged.news or moved or self._due(self._published, account):
             self._publish(account, judged, now)
 
     def _due(self, done: dict[str, float], account: Account) -> bool:

@@ -6,7 +6,7 @@ and a list of moves; `play` makes the moves, then one intake and one worker fini
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
 
@@ -91,7 +91,8 @@ def random_line(random: Random) -> Line:
 
 def iso(ms: int) -> str:
     """ISO 8601 with milliseconds."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+    return moment.isoformat(timespec="milliseconds")
 
 
 def event(kind: str, at: int, number: int) -> dict[str, Any]:
