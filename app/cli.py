@@ -28,6 +28,10 @@ COMMANDS = {
     "incidents": Command("app.commands.show:incidents", "Incidents, newest first."),
     "ack": Command("app.commands.operate:ack", "Take an incident."),
     "resolve": Command("app.commands.operate:resolve", "End an incident."),
+    "deliveries": Command("app.commands.deliveries:deliveries", "Every attempt to tell."),
+    "rejected": Command("app.commands.rejected:rejected", "Events that could not be read."),
+    "route": Command("app.commands.route:route", "Who is told, how and when."),
+    "notify-test": Command("app.commands.notify:notify_test", "Send one test message."),
     "gate": Command("app.commands.gate:gate", "May this be deployed?"),
     "kafka": Command("app.local.kafka_cli:kafka", "Start, stop and look at the local Kafka."),
 }

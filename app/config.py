@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import msgspec
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from app.core import budgets
 from app.core.events import Event, Metadata
@@ -302,9 +302,13 @@ class _When(_Model):
     window: Window = 86_400
     mean_grows_by: Annotated[float, Field(gt=0)] | None = None
 
-    def condition(self) -> TooMany | Growing:
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
         if (self.bad_more_than is None) == (self.mean_grows_by is None):
             raise ValueError("give one of bad_more_than and mean_grows_by")
+        return self
+
+    def condition(self) -> TooMany | Growing:
         if self.bad_more_than is not None:
             return TooMany(more_than=self.bad_more_than, window_s=self.window)
         return Growing(by=self.mean_grows_by or 0.0)
@@ -389,7 +393,7 @@ def load(config_dir: Path) -> Policy:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain YAML, and refuses a key that stands twice: one of them would count for nothing."""
+    """Reads plain YAML; refuses a key that stands twice, since one would count for nothing."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
         seen = set[object]()
@@ -506,7 +510,8 @@ def _step_faults(where: str, steps: tuple[_Step, ...]) -> Iterator[str]:
             window_s = step.condition.window_s
             if window_s not in SHOWN_WINDOWS_S.values():
                 known = ", ".join(SHOWN_WINDOWS_S)
-                yield f"{where}.{index}.when.window: {window_s} s is not counted; choose one of {known}"
+                at = f"{where}.{index}.when.window"
+                yield f"{at}: {window_s} s is not counted; choose one of {known}"
 
 
 def hints(policy: Policy) -> list[str]:

@@ -26,11 +26,11 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInPro
 from app.clock import Clock
 from app.core import chunks
 from app.core.chunks import Digest, Heartbeat, Mark, PartitionMark, Watermark
-from app.core.folding import Folder, Groups
+from app.core.folding import Folder, Population
 from app.core.reading import PartitionReader, Record, Seen
 from app.core.slos import Slo
 from app.kafka import client_options, topic_id, topic_name
-from app.metrics import STATUSES, Metrics
+from app.metrics import Metrics
 from app.settings import Settings
 from app.topics import DIGESTS, EVENTS, PARTITIONS, REJECTED, partition_of
 
@@ -348,7 +348,9 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 self._marked[tp] = metadata
                 yield tp, OffsetAndMetadata(reader.start, metadata.decode())
 
-    def _observe(self, tp: TopicPartition, reader: PartitionReader, counted: list[Groups]) -> None:
+    def _observe(
+        self, tp: TopicPartition, reader: PartitionReader, counted: list[Population]
+    ) -> None:
         """Count for Prometheus, leaving out what was counted before the restart."""
         seen, reader.seen = reader.seen, Seen()
         self._counted += seen.counted
@@ -358,27 +360,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             if number:
                 self._metrics.events.labels(result).inc(number)
         since = self._counted_upto.get(tp, 0)
-        for groups in counted:
-            for key, entries in groups.items():
-                fresh = [entry for entry in entries if entry.offset >= since]
-                if key.event in STATUSES and fresh:
-                    self._observe_executions(key.event, key.agent_id, key.cli_type, fresh)
-
-    def _observe_executions(
-        self, event: str, agent_id: str, cli_type: str, entries: list[Any]
-    ) -> None:
-        agent = self._metrics.capped("agent_id", agent_id)
-        cli_type = self._metrics.capped("cli_type", cli_type)
-        failed = sum(not entry.event.success for entry in entries)
-        if event == "EXECUTION_COMPLETED":
-            self._metrics.executions.labels(agent, cli_type, "success").inc(len(entries) - failed)
-            self._metrics.executions.labels(agent, cli_type, "failure").inc(failed)
-            durations = self._metrics.durations.labels(agent, cli_type)
-            for entry in entries:
-                if entry.event.duration_ms is not None:
-                    durations.observe(entry.event.duration_ms / 1000)
-        else:
-            self._metrics.executions.labels(agent, cli_type, STATUSES[event]).inc(len(entries))
+        for population in counted:
+            self._metrics.executions.count(population, since)
 
 
 def _mark_of(committed: OffsetAndMetadata | None) -> Mark | None:

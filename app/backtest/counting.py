@@ -6,9 +6,10 @@ from math import inf
 
 from app.core import rows
 from app.core.cells import NOTHING, Cells
-from app.core.folding import Entry, Folder, Sheet, group
+from app.core.folding import Entry, Folder, Population, group
 from app.core.ledger import Ledger
 from app.core.rows import Row
+from app.core.sheets import Sheet
 from app.core.slos import Definition
 from app.core.slots import (
     COARSE,
@@ -124,9 +125,13 @@ class Book:
         counts, bad_at = NOTHING, 0
         for name, entries in events.items():
             for clause, tally in self.folder.clauses(name):
-                found = tally(entries)
+                found = tally(Population(name, entries, fine=True))
                 if found is not None:
-                    counts = counts if clause.passes else counts.plus(found.counts)
+                    counts = (
+                        counts
+                        if clause.passes
+                        else counts.plus(found.total(self.folder.definition.limit))
+                    )
                     bad_at = max(bad_at, max((entry.at for entry in found.bad), default=0))
         if not counts.total and not bad_at:
             return

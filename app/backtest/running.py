@@ -142,4 +142,3 @@ class _Court:
             notices=tuple(sorted(told, key=lambda notice: notice.at)),
             incidents=tuple(sorted(shown, key=lambda incident: incident["openedAt"])),
         )
-

@@ -9,13 +9,13 @@ matters. A judgement that changed anything else is followed by another one ten s
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
+from app.backtest import reach
 from app.backtest.counting import Book
 from app.core import budgets, figures, freezes, incidents, signals, status
 from app.core import judge as judging
-from app.core.budgets import BudgetState
+from app.core.budgets import BudgetState, Expected
 from app.core.cells import NOTHING, Counts
 from app.core.figures import GROWTH_S, Figures
 from app.core.incidents import Incident
@@ -44,8 +44,8 @@ class Sight(NamedTuple):
     """What a judgement can depend on, beside the state and the time."""
 
     rules: tuple[RuleSight, ...]
-    spent: bool  # the budget, so far that it freezes
-    restored: bool  # the budget, so far that a freeze is lifted
+    spent: bool  # the budget, so far that a freeze begins
+    restored: bool  # the budget, so far that the freeze is lifted
     failing: frozenset[str]  # conversations
     conditions: tuple[bool, ...]  # of the open incidents' steps that are not done
     last_bad_at: int  # where such steps are left, ms
@@ -61,10 +61,22 @@ class Trial:
         self.judged = 0  # how often
         self._state = SloState(caught_up=True)
         self._windows = _windows(slo, route)
+        self._may_fire = reach.bounds_of(slo)
+        self._may_freeze, self._may_lift = reach.freeze_bound(slo), reach.lift_bound(slo)
+        self._held: dict[int, Counts] = {}  # the windows as of the last look
         self._seen: Figures | None = None
         self._sight: Sight | None = None
+        self._calm = False  # nothing fires, nothing is open, only the bounds can change that
         self._at = 0  # judged, or known to need none, up to here (ms)
         self._due = 0  # the next timer, ms
+        self._nothing = Sight(
+            rules=(RuleSight(fires=False),) * (1 + len(slo.burns)),
+            spent=False,
+            restored=False,
+            failing=frozenset(),
+            conditions=(),
+            last_bad_at=0,
+        )
         book.watch(list(self._windows))
 
     def due(self, now: int) -> bool:
@@ -77,15 +89,34 @@ class Trial:
         While there is less than a whole period of data the budget shrinks with time alone. It does
         so in one direction: where the end sees what the beginning saw, so does all between.
         """
-        if self._seen is None or not self._seen.budget.estimated or self._at >= until:
+        if self._at >= until or self.slo.definition.distinct or self._seen is None:
             return
-        if self._look(self._later(until)) != self._sight:
+        expected = self._expected(self._held, until)
+        if not expected.estimated or self._is_out_of_reach(self._held, expected):
+            return
+        if self._look(self._figures(self._held, until)) != self._sight:
             for now in range(self._at + SLOT_MS, until + 1, SLOT_MS):
-                self._consider(self._later(now), now - SLOT_MS, now)
+                self._consider(self._figures(self._held, now), now - SLOT_MS, now)
 
     def judge(self, before: int, now: int) -> None:
         """Something may have changed since the slice that ended at `before`: judge where it has."""
-        self._consider(self._glance(now), before, now)
+        if self.slo.definition.distinct:
+            self._consider(figures.read(self.slo, self.book.ledger, now), before, now)
+            return
+        ledger = self.book.ledger
+        windows = {window_s: ledger.window(now, window_s) for window_s in self._windows}
+        if now < self._due and self._is_out_of_reach(windows, self._expected(windows, now)):
+            self._held, self._at = windows, now
+        else:
+            self._consider(self._figures(windows, now), before, now)
+
+    def _is_out_of_reach(self, windows: dict[int, Counts], expected: Expected) -> bool:
+        """Whether a look is not needed to know that nothing has changed."""
+        if not self._calm:
+            return False
+        allowed = budgets.error_ratio(self.slo.objective) * expected.total
+        may_turn = self._may_lift if self._state.freeze.frozen else self._may_freeze
+        return not (may_turn(windows, allowed) or self._may_fire(windows, allowed))
 
     def end(self, now: int) -> None:
         """Show the incidents that are still open as they are at the end."""
@@ -101,6 +132,8 @@ class Trial:
             self._catch_up(before)
             self._judge(seen, sight, now)
         self._seen, self._sight, self._at = seen, sight, now
+        self._held = seen.windows
+        self._calm = sight == self._nothing and not _is_active(self._state)
 
     def _catch_up(self, until: int) -> None:
         """Remember that all was as it had been until then."""
@@ -132,24 +165,14 @@ class Trial:
         shown = status.of_incident(self.slo, incident, self.book.ledger, now)
         self.incidents[incident.key] = shown
 
-    def _glance(self, now: int) -> Figures:
-        """The figures that decide; those that are only shown are left out."""
-        if self.slo.definition.distinct:
-            return figures.read(self.slo, self.book.ledger, now)
-        windows = {w: self.book.ledger.window(now, w) for w in self._windows}
-        return self._figures(windows, now)
-
-    def _later(self, now: int) -> Figures:
-        """What is seen, as of a later moment, when nothing has come or gone since."""
-        assert self._seen is not None
-        if self.slo.definition.distinct:
-            return replace(self._seen, now=now)
-        return self._figures(self._seen.windows, now)
+    def _expected(self, windows: dict[int, Counts], now: int) -> Expected:
+        seen, first = windows[self.slo.period_s].total, self.book.ledger.first_slot()
+        return figures.expected_events(self.slo, seen, first, now)
 
     def _figures(self, windows: dict[int, Counts], now: int) -> Figures:
+        """The figures that decide; those that are only shown are left out."""
         slo, whole = self.slo, windows[self.slo.period_s]
-        first = self.book.ledger.first_slot()
-        expected = figures.expected_events(slo, whole.total, first, now)
+        expected = self._expected(windows, now)
         allowed = budgets.error_ratio(slo.objective) * expected.total
         last = windows.get(GROWTH_S, NOTHING)
         return Figures(
@@ -169,7 +192,7 @@ class Trial:
         )
 
     def _look(self, seen: Figures) -> Sight:
-        spent, restored = _freeze_sight(self.slo, seen.budget.consumed)
+        spent, restored = self._freeze_sight(seen.budget.consumed)
         conditions, bad_at = self._steps_sight(seen)
         stands = self._state.rules
         return Sight(
@@ -181,8 +204,18 @@ class Trial:
             last_bad_at=bad_at,
         )
 
+    def _freeze_sight(self, consumed: float | None) -> tuple[bool, bool]:
+        rule = self.slo.freeze
+        if rule is None or consumed is None:
+            return False, False
+        if self._state.freeze.frozen:
+            return False, consumed < rule.lifts_below
+        return consumed >= rule.consumed, False
+
     def _steps_sight(self, seen: Figures) -> tuple[tuple[bool, ...], int]:
-        left = [step for incident in _open(self._state) for step in incident.steps if not step.done_at]
+        left = [
+            step for incident in _open(self._state) for step in incident.steps if not step.done_at
+        ]
         if not left:
             return (), 0
         return tuple([meets(step.condition, seen) for step in self.route.steps]), seen.last_bad_at
@@ -227,12 +260,6 @@ def _rule_sight(signal: Signal, stands: RuleState | None) -> RuleSight:
     if stands is not None and stands.state == "firing":
         return RuleSight(signal.fires, signal.true, signal.may_clear)
     return RuleSight(signal.fires)
-
-
-def _freeze_sight(slo: Slo, consumed: float | None) -> tuple[bool, bool]:
-    if slo.freeze is None or consumed is None:
-        return False, False
-    return consumed >= slo.freeze.consumed, consumed < slo.freeze.lifts_below
 
 
 def _rule_timers(

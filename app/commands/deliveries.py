@@ -51,8 +51,7 @@ def deliveries(key: str, *, as_json: bool) -> None:
 
 
 def _read(here: Settings, key: str) -> list[Delivery]:
-    records = topic.records(here, DELIVERIES, partition_of(key))
-    found = [_decode(record.value) for record in records if record.key == key.encode()]
+    found = topic.values(here, DELIVERIES, _decode, partition=partition_of(key), key=key)
     return sorted(found, key=lambda one: one.at)
 
 

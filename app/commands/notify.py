@@ -2,9 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import click
+import httpx
 import msgspec
 from msgspec.structs import replace
 
@@ -14,7 +15,7 @@ from app.core.notices import Notice
 from app.core.ownership import pagerduty as at_pager
 from app.core.ownership import slack as in_slack
 from app.delivery import pagerduty, slack
-from app.delivery.outcomes import Accepted, FallbackText, Outcome, Permanent, Retry
+from app.delivery.outcomes import Accepted, FallbackText, Outcome, Retry
 from app.delivery.secrets import Found, Secret, Secrets, service_of
 from app.delivery.sender import Request, open_client, send_once
 from app.delivery.specimen import trial
@@ -22,30 +23,28 @@ from app.delivery.wording import Addresses, Wording, destination_name
 from app.errors import UserError
 from app.settings import Settings
 
-USAGE = 2
 REFUSED = 1
+USAGE = 2
 
-Say = Callable[[str, str], None]  # text, style
-Send = Callable[[Request], Awaitable[Outcome]]
-_TARGET = re.compile(r"(?:slack:)?(?P<channel>#[\w.-]{1,80})|(?:pagerduty:)?(?P<owner>@[\w.-]{1,60})")
+_TARGET = re.compile(r"(?:slack:)?(#[\w.-]{1,80})|(?:pagerduty:)?(@[\w.-]{1,60})")
 
 
 @click.command("notify-test")
 @click.argument("destination")
 @click.pass_context
 def notify_test(context: click.Context, destination: str) -> None:
-    r"""Send one test message to DESTINATION, and tell what came back.
+    """Send one test message to DESTINATION, and tell what came back.
 
-    A test page is resolved right after it was triggered. The quotes keep the shell from
-    reading # as the beginning of a comment.
+    A test page is resolved right after it was triggered. Quotes keep the shell from taking # for
+    the beginning of a comment.
 
     \b
     Examples:
       burnrate notify-test '#headless-alerts'
       burnrate notify-test 'pagerduty:@backend-team'
-    """
+    """  # noqa: D301 - \b is click's
     name = destination_of(destination)
-    secrets = Secrets()
+    here, secrets = settings(), Secrets()
     found = secrets.lookup(name)
     if found.secret is None:
         raise _without_secret(found)
@@ -56,7 +55,8 @@ def notify_test(context: click.Context, destination: str) -> None:
 
     if found.hint:
         say(f"hint: {found.hint}", "warn")
-    context.exit(0 if asyncio.run(_tried(name, settings(), secrets, found.secret, say)) else REFUSED)
+    sent = asyncio.run(_tried(trial(name, here.clock()()), here, secrets, found.secret, say))
+    context.exit(0 if sent else REFUSED)
 
 
 def destination_of(text: str) -> str:
@@ -65,29 +65,104 @@ def destination_of(text: str) -> str:
     if match is None:
         raise UserError(
             f"{text!r} is no destination: write '#headless-alerts' or '@backend-team', "
-            "or slack: and pagerduty: before them",
+            "with slack: or pagerduty: before it if you like",
             exit_code=USAGE,
         )
-    return in_slack(match["channel"]) if match["channel"] else at_pager(match["owner"])
+    channel, owner = match.groups()
+    return in_slack(channel) if channel else at_pager(owner)
 
 
 def _without_secret(found: Found) -> UserError:
     return UserError(
-        f"nothing was sent: {found.hint}. Set {found.variable}, or set {found.variable}_FILE to a "
-        "file that holds it",
+        f"nothing was sent: {found.hint}. Set {found.variable}, or {found.variable}_FILE to a file "
+        "that holds it",
         exit_code=USAGE,
     )
 
 
-async def _tried(name: str, here: Settings, secrets: Secrets, secret: Secret, say: Say) -> bool:
-    notice = trial(name, here.clock()())
-    wording, addresses = Wording(here.config_dir / "templates"), Addresses(page_url=here.page_url())
+async def _tried(
+    notice: Notice, here: Settings, secrets: Secrets, secret: Secret, say: Callable[..., None]
+) -> bool:
     async with open_client() as client:
+        test = _Trial(client, here, secrets, secret, say)
+        if service_of(notice.destination) == "slack":
+            return await test.in_slack(notice)
+        return await test.at_pager(notice)
 
-        async def send(request: Request) -> Outcome:
-            return await send_once(client, request, secrets)
 
-        if service_of(name) == "slack":
-            return await _in_slack(notice, wording, addresses, secret, send, say)
-        url = f"{here.pagerduty_url.rstrip('/')}/v2/enqueue"
-        return await _at_pager(notice, wording, addresses, secret, url, send, say)
+class _Trial:
+    """Sends the test message, and says what comes of it."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        here: Settings,
+        secrets: Secrets,
+        secret: Secret,
+        say: Callable[..., None],
+    ) -> None:
+        self._client, self._secrets, self._secret = client, secrets, secret
+        self._say = say
+        self._wording = Wording(here.config_dir / "templates")
+        self._addresses = Addresses(page_url=here.page_url())
+        self._events_url = f"{here.pagerduty_url.rstrip('/')}/v2/enqueue"
+
+    async def in_slack(self, notice: Notice) -> bool:
+        """Post it, as text alone where Slack refuses the blocks. Whether it was accepted."""
+        outcome = await self._post(notice, text_alone=False)
+        if isinstance(outcome, FallbackText):
+            self._say(f"Slack refuses the blocks ({outcome.reason}); once more as text", "warn")
+            outcome = await self._post(notice, text_alone=True)
+        return self._told(notice, outcome)
+
+    async def at_pager(self, notice: Notice) -> bool:
+        """Trigger an alert and resolve it. Whether both were accepted."""
+        outcome = await self._enqueue(notice)
+        accepted = self._told(notice, outcome)
+        if not accepted and not _unsure(outcome):
+            return False
+        end = await self._enqueue(replace(notice, kind="resolve"))
+        if isinstance(end, Accepted):
+            self._say(f"The alert was resolved right afterwards ({end.status})")
+            return accepted
+        key = pagerduty.dedup_key(notice)
+        self._say(
+            f"The alert may be open still ({_words(end)}): resolve {key} in PagerDuty yourself",
+            "bad",
+        )
+        return False
+
+    async def _post(self, notice: Notice, *, text_alone: bool) -> Outcome:
+        write = slack.fallback if text_alone else slack.message
+        body = msgspec.json.encode(write(notice, self._wording, self._addresses))
+        return await self._sent(
+            Request(service="slack", url=self._secret.value, body=body, text_alone=text_alone)
+        )
+
+    async def _enqueue(self, notice: Notice) -> Outcome:
+        event = pagerduty.event(notice, self._wording, self._addresses) or {}
+        body = pagerduty.keyed(event, self._secret.value)
+        return await self._sent(Request(service="pagerduty", url=self._events_url, body=body))
+
+    async def _sent(self, request: Request) -> Outcome:
+        return await send_once(self._client, request, self._secrets)
+
+    def _told(self, notice: Notice, outcome: Outcome) -> bool:
+        accepted = isinstance(outcome, Accepted)
+        name = destination_name(notice.destination)
+        self._say(f"{name}: {_words(outcome)}", "good" if accepted else "bad")
+        return accepted
+
+
+def _unsure(outcome: Outcome) -> bool:
+    """It may have been accepted all the same."""
+    return isinstance(outcome, Retry) and outcome.unsure
+
+
+def _words(outcome: Outcome) -> str:
+    if isinstance(outcome, Accepted):
+        return f"accepted ({outcome.status})"
+    if not isinstance(outcome, Retry):
+        return f"refused for good: {outcome.reason}"
+    doubt = ", but it may have arrived all the same" if outcome.unsure else ""
+    return f"not accepted: {outcome.reason}{doubt}. A real message would be tried again"

@@ -23,7 +23,10 @@ MOST_REASONS = 10
 HEAD_SHOWN = 80
 
 _VARIES = re.compile(  # in a reason what an event brought: quoted texts, figures
-    r"""'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | (?<=\bis\ )[^\s:]+(?=:) | \b\d+(?=\ bytes,|\))""",
+    r"""
+    '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*"
+    | (?<=\bis\ )-?\d[^\s:]*(?=:) | \b\d+(?=\ bytes,|\))
+    """,
     re.VERBOSE,
 )
 _decode = msgspec.json.Decoder(Rejected).decode
@@ -38,7 +41,7 @@ def rejected(last: int, *, as_json: bool) -> None:
     Read from Kafka itself, so no worker need run.
     """
     here = connected(settings())
-    reasons, found = _newest((_decode(r.value) for r in topic.records(here, REJECTED)), last)
+    reasons, found = _newest(topic.values(here, REJECTED, _decode), last)
     if as_json:
         say_json(_document(reasons, found))
     elif not found:

@@ -1,15 +1,18 @@
 """A topic read by a plain consumer, from its beginning to its end; nothing is committed."""
 
 import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from app.errors import UserError
 from app.kafka import ANSWER_TIMEOUT_S, admin_options, topic_name
+from app.local.progress import say
 from app.settings import Settings
 
+_T = TypeVar("_T")
 _BATCH = 1000
 _WAIT_S = 0.5
 
@@ -19,6 +22,33 @@ class Record(NamedTuple):
 
     key: bytes
     value: bytes
+
+
+def values(
+    settings: Settings,
+    name: str,
+    decode: Callable[[bytes], _T],
+    *,
+    partition: int | None = None,
+    key: str | None = None,
+) -> Iterator[_T]:
+    """The values of a topic, or those with one key; what is none is left out, and said on stderr.
+
+    Raises UserError where Kafka does not answer.
+    """
+    wanted = None if key is None else key.encode()
+    left_out = 0
+    for record in records(settings, name, partition):
+        if wanted is not None and record.key != wanted:
+            continue
+        try:
+            value = decode(record.value)
+        except msgspec.DecodeError:
+            left_out += 1
+        else:
+            yield value
+    if left_out:
+        say(f"{topic_name(settings, name)}: {left_out} records are not ours, and left out")
 
 
 def records(settings: Settings, name: str, partition: int | None = None) -> Iterator[Record]:

@@ -70,7 +70,7 @@ def meets(condition: TooMany | Growing | None, figures: Figures) -> bool:
 def _grows(condition: Growing, last: Counts, before: Counts) -> bool:
     if min(last.total, before.total) < condition.min_total:
         return False
-    # last.sum / last.total >= (1 + by) * before.sum / before.total, exactly
+    # the two means compared crosswise, so that nothing is divided or rounded
     least = (1 + Fraction(str(condition.by))) * before.sum_u * last.total
     return last.sum_u * before.total >= least
 

@@ -8,7 +8,8 @@ import msgspec
 from app.core import events
 from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, newest
 from app.core.events import HEARTBEAT, Event, Refused
-from app.core.folding import Entry, Folder, Groups, Sheet, group, metadata_of
+from app.core.folding import Entry, Folder, Population, group, metadata_of
+from app.core.sheets import Sheet
 
 _HOUR_MS = 3_600_000
 
@@ -90,14 +91,14 @@ class PartitionReader:
         """Something was read since the last digests."""
         return self._news
 
-    def read(self, records: Iterable[Record]) -> tuple[list[Digest], list[Groups]]:
+    def read(self, records: Iterable[Record]) -> tuple[list[Digest], list[Population]]:
         """Read records in order: the last digests of every chunk they end, and what was counted.
 
         Raises WentBackError where they do not go on after what was read: to count them would be
         to count twice.
         """
         finals: list[Digest] = []
-        counted: list[Groups] = []
+        counted: list[Population] = []
         entries: list[Entry] = []
         number, hour = (self.upto - 1) // CHUNK_RECORDS, self.kafka_ms // _HOUR_MS
         for record in records:
@@ -131,12 +132,12 @@ class PartitionReader:
         """Whether the first record that is read must be a cut, whatever lies before it."""
         return offset % CHUNK_RECORDS == 0 or offset // CHUNK_RECORDS != self.upto // CHUNK_RECORDS
 
-    def _fold(self, entries: list[Entry], counted: list[Groups]) -> None:
+    def _fold(self, entries: list[Entry], counted: list[Population]) -> None:
         if entries:
             groups = group(entries)
             for sheet in self._sheets:
                 sheet.fold(groups)
-            counted.append(groups)
+            counted += groups
             self._news = True
 
     def _entries(self, record: Record, into: list[Entry]) -> None:

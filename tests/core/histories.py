@@ -38,8 +38,14 @@ _digest = msgspec.json.Decoder(Digest).decode
 _row = msgspec.json.Decoder(Row).decode
 _gauge = msgspec.json.Decoder(Gauge).decode
 
-NOW_DEFINED = (Folder("latency", LATENCY.definition, TOPIC), Folder("data-integrity", INTEGRITY.definition, TOPIC))
-SOON_DEFINED = (Folder("latency", replace(LATENCY.definition, limit=90_000.0), TOPIC), NOW_DEFINED[1])
+NOW_DEFINED = (
+    Folder("latency", LATENCY.definition, TOPIC),
+    Folder("data-integrity", INTEGRITY.definition, TOPIC),
+)
+SOON_DEFINED = (
+    Folder("latency", replace(LATENCY.definition, limit=90_000.0), TOPIC),
+    NOW_DEFINED[1],
+)
 SLOS = tuple(folder.slo for folder in NOW_DEFINED)
 
 
@@ -100,15 +106,29 @@ def event(kind: str, at: int, number: int) -> dict[str, Any]:
     conversation = {"conversationId": f"conversation-{number % 4}", "issueTypes": ["orphan"]}
     own: dict[str, dict[str, Any]] = {
         "good": {"event": "EXECUTION_COMPLETED", "success": 1, "duration_ms": 900 + number},
-        "slow": {"event": "EXECUTION_COMPLETED", "success": 1, "duration_ms": 85_000 + 1000 * number},
-        "failed": {"event": "EXECUTION_COMPLETED", "success": 0, "duration_ms": 40_000, "metadata": {"error": f"E{number % 2}"}},
+        "slow": {
+            "event": "EXECUTION_COMPLETED",
+            "success": 1,
+            "duration_ms": 85_000 + 1000 * number,
+        },
+        "failed": {
+            "event": "EXECUTION_COMPLETED",
+            "success": 0,
+            "duration_ms": 40_000,
+            "metadata": {"error": f"E{number % 2}"},
+        },
         "broken": {"event": "CONVERSATION_INTEGRITY_FAIL", "metadata": conversation},
         "mended": {"event": "CONVERSATION_INTEGRITY_PASS", "metadata": conversation},
         "gauge": {"event": "CONVERSATIONS_COUNTED", "metadata": {"count": 10 + number}},
         "other": {"event": "EXECUTION_STARTED"},
         "nonsense": {"event": 17},
     }
-    return {"agent_id": f"agent-{number % 3}", "cli_type": "claude-code", "timestamp": iso(at), **own[kind]}
+    return {
+        "agent_id": f"agent-{number % 3}",
+        "cli_type": "claude-code",
+        "timestamp": iso(at),
+        **own[kind],
+    }
 
 
 def written(lines: Sequence[Line]) -> list[list[Record]]:
@@ -117,8 +137,12 @@ def written(lines: Sequence[Line]) -> list[list[Record]]:
     for number, line in enumerate(lines):
         log = logs[line.partition]
         offset = (log[-1].offset + 1 if log else 0) + line.gap
-        kafka_ms = max((log[-1].kafka_ms if log else BEGAN_MS) + line.step_ms, BEGAN_MS - 48 * HOUR_MS)
-        events = [event(kind, kafka_ms - line.age_ms, number + i) for i, kind in enumerate(line.kinds)]
+        kafka_ms = max(
+            (log[-1].kafka_ms if log else BEGAN_MS) + line.step_ms, BEGAN_MS - 48 * HOUR_MS
+        )
+        events = [
+            event(kind, kafka_ms - line.age_ms, number + i) for i, kind in enumerate(line.kinds)
+        ]
         log.append(Record(offset, kafka_ms, _encode(events if len(events) > 1 else events[0])))
     return logs
 
@@ -134,9 +158,38 @@ class Move(NamedTuple):
     much: int
 
 
-INTAKE_MOVES = ("begin", "read", "read", "read", "flush", "flush", "commit", "commit", "crash", "flush-breaks", "read-breaks")
-LOG_MOVES = ("reset-to-start", "reset-somewhere", "forget-offsets", "retain", "recreate", "redefine")
-WORKER_MOVES = ("take", "take", "take", "write", "write-breaks", "worker-crash", "worker-freezes", "zombie-takes", "zombie-writes")
+INTAKE_MOVES = (
+    "begin",
+    "read",
+    "read",
+    "read",
+    "flush",
+    "flush",
+    "commit",
+    "commit",
+    "crash",
+    "flush-breaks",
+    "read-breaks",
+)
+LOG_MOVES = (
+    "reset-to-start",
+    "reset-somewhere",
+    "forget-offsets",
+    "retain",
+    "recreate",
+    "redefine",
+)
+WORKER_MOVES = (
+    "take",
+    "take",
+    "take",
+    "write",
+    "write-breaks",
+    "worker-crash",
+    "worker-freezes",
+    "zombie-takes",
+    "zombie-writes",
+)
 
 MOVES = INTAKE_MOVES * 3 + LOG_MOVES + WORKER_MOVES * 2
 
@@ -154,7 +207,8 @@ def history(seed: int, lines: int, moves: int) -> History:
     return History(
         lines=tuple(random_line(random) for _ in range(lines)),
         moves=tuple(
-            Move(random.choice(MOVES), random.randrange(8), random.randrange(64)) for _ in range(moves)
+            Move(random.choice(MOVES), random.randrange(8), random.randrange(64))
+            for _ in range(moves)
         ),
     )
 
@@ -163,9 +217,21 @@ HISTORIES = st.builds(
     history, seed=st.integers(0, 2**48), lines=st.integers(1, 60), moves=st.integers(0, 150)
 )
 
+_THREE = tuple(Line(0, 0, step_ms, ("slow",), 0) for step_ms in (0, 1000, HOUR_MS))
+_READ_ALL = (Move("begin", 0, 0), Move("read", 0, 15), Move("commit", 0, 0))
+
+SLOW_TWIN = History(
+    _THREE,
+    (Move("begin", 1, 0), *_READ_ALL, Move("read", 1, 0), Move("flush", 1, 0), Move("crash", 1, 0)),
+)
+"""Two intakes at once: the slower one tells half of a chunk that is finished, and dies."""
+
+EATEN_CHUNK = History(_THREE, (*_READ_ALL, Move("retain", 0, 1), Move("forget-offsets", 0, 0)))
+"""The log begins within a finished chunk, and nobody remembers that it was counted."""
+
 
 class Intake:
-    """One session of `app.intake.Intake`: readers begin at chunk starts, a failure ends them all."""
+    """A session of `app.intake.Intake`: readers begin at chunk starts, a failure ends them."""
 
     def __init__(self, world: "World", folders: Sequence[Folder]) -> None:
         self.world = world
@@ -188,7 +254,11 @@ class Intake:
         if begin == "log-start" or offset is None or offset < log_start:
             offset = log_start
         reader = PartitionReader(
-            self.folders, topic=TOPIC, epoch=world.epoch, partition=partition, skip=begin == "next-cut"
+            self.folders,
+            topic=TOPIC,
+            epoch=world.epoch,
+            partition=partition,
+            skip=begin == "next-cut",
         )
         reader.start = reader.upto = offset
         self.readers[partition] = reader
@@ -207,7 +277,7 @@ class Intake:
         self.send([d for reader in self.readers.values() for d in reader.digests()], arrives)
 
     def send(self, digests: Sequence[Digest], arrives: int | None) -> None:
-        """Kafka keeps the order of one SLO's digests; of a session that breaks it has a beginning."""
+        """Kafka keeps the order of an SLO's digests; a session that breaks has sent some."""
         for number, slo in enumerate(SLOS):
             mine = [_encode(digest) for digest in digests if digest.slo == slo]
             if arrives is not None:
@@ -267,7 +337,12 @@ class Worker:
             for start, cells in part.items():
                 name = RowName(digest.slo, digest.definition, grain, start)
                 merged = rows.merge_digest(
-                    self.row(name), digest.source, digest.start, digest.upto, cells, final=digest.final
+                    self.row(name),
+                    digest.source,
+                    digest.start,
+                    digest.upto,
+                    cells,
+                    final=digest.final,
                 )
                 assert merged is not Merged.OVERLAP, digest
                 if merged is Merged.TAKEN:
@@ -296,7 +371,10 @@ class Worker:
     def totals(self) -> dict[RowName, Cells | Gauge | None]:
         """Every row that holds anything, over all sources."""
         names = {*self.known, *self.rows, *self.gauges}
-        return {name: self.gauge(name) if name.grain == "gauge" else rows.total(self.row(name)) for name in names}
+        return {
+            name: self.gauge(name) if name.grain == "gauge" else rows.total(self.row(name))
+            for name in names
+        }
 
 
 class World:
@@ -334,7 +412,10 @@ class World:
     def closed_upto(self, partition: int) -> int | None:
         """The chunk start that is committed, if those who committed it count as we do now."""
         offset, mark = self.committed.get(partition, (None, None))
-        mine = mark is not None and (mark.epoch, mark.definitions) == (self.epoch, definitions_of(self.folders))
+        mine = mark is not None and (mark.epoch, mark.definitions) == (
+            self.epoch,
+            definitions_of(self.folders),
+        )
         return offset if mine else None
 
     # what happens
@@ -504,7 +585,9 @@ def clean_pass(world: World) -> dict[RowName, Cells | Gauge | None]:
         changed = folder is not NOW_DEFINED[SLOS.index(folder.slo)]
         for epoch, starts, logs in world.defined_at if changed else world.ever:
             for partition, log in enumerate(logs):
-                reader = PartitionReader([folder], topic=TOPIC, epoch=epoch, partition=partition, skip=False)
+                reader = PartitionReader(
+                    [folder], topic=TOPIC, epoch=epoch, partition=partition, skip=False
+                )
                 finals, _ = reader.read([r for r in log if r.offset >= starts[partition]])
                 for digest in [*finals, *reader.digests()]:
                     _add(totals, digest)

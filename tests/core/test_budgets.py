@@ -1,5 +1,7 @@
 """Budgets: cold start, no budget at all, both bases, the forecast."""
 
+# ruff: noqa: E501 - the whole budget stands in one table
+
 from fractions import Fraction
 from math import inf
 
@@ -19,7 +21,8 @@ MONTH_S = 30 * DAY_S
 
 
 @pytest.mark.parametrize(
-    ("objective", "ratio"), [(0.995, 0.005), (0.9, 0.1), (0.95, 0.05), (0.8, 0.2), (0.999, 0.001), (1.0, 0.0)]
+    ("objective", "ratio"),
+    [(0.995, 0.005), (0.9, 0.1), (0.95, 0.05), (0.8, 0.2), (0.999, 0.001), (1.0, 0.0)],
 )
 def test_the_error_ratio_is_what_a_person_would_write(objective: float, ratio: float) -> None:
     assert budgets.error_ratio(objective) == ratio
@@ -84,7 +87,9 @@ def test_a_tie_is_a_tie_whatever_the_numbers(total: int, tenths: int) -> None:
         allowed = (1 - Fraction(objective)) * total
         bad = allowed * tenths / 10
         if bad.denominator == 1:
-            found = budgets.consumed_by_events(int(bad), budgets.error_ratio(float(objective)) * total)
+            found = budgets.consumed_by_events(
+                int(bad), budgets.error_ratio(float(objective)) * total
+            )
             for threshold in (Fraction(1, 10), Fraction(1, 2), Fraction(1), Fraction(95, 100)):
                 exact = Fraction(tenths, 10)
                 assert (found > float(threshold)) == (exact > threshold), (objective, total, bad)
@@ -117,7 +122,14 @@ def test_what_is_shown_of_a_budget_and_of_none() -> None:
     watch.good(1990, at=watch.now - 2 * DAY_MS)
     watch.bad(10, at=watch.now - 2 * DAY_MS)
     watch.judge()
-    shown = status.of_slo(AVAILABILITY, watch.route, watch.state, watch.judged.figures, watch.judged.signals, watch.library.ledger(AVAILABILITY))
+    shown = status.of_slo(
+        AVAILABILITY,
+        watch.route,
+        watch.state,
+        watch.judged.figures,
+        watch.judged.signals,
+        watch.library.ledger(AVAILABILITY),
+    )
     assert shown["budget"] == {
         "basis": "events", "allowed": 10.0, "bad": 10, "consumed": 1.0, "remaining": 0.0, "exhausted": True,
         "estimated": False, "exhaustedIn_s": 0.0, "byTime": {"consumed": 1.0, "remaining": 0.0},
@@ -127,7 +139,21 @@ def test_what_is_shown_of_a_budget_and_of_none() -> None:
     watch = Watch(INTEGRITY)
     watch.broken("c1")
     watch.judge()
-    shown = status.of_slo(INTEGRITY, watch.route, watch.state, watch.judged.figures, watch.judged.signals, watch.library.ledger(INTEGRITY))
+    shown = status.of_slo(
+        INTEGRITY,
+        watch.route,
+        watch.state,
+        watch.judged.figures,
+        watch.judged.signals,
+        watch.library.ledger(INTEGRITY),
+    )
     assert shown["burn"] == {"1h": "inf", "6h": "inf", "7d": "inf"}
-    assert (shown["budget"]["consumed"], shown["budget"]["remaining"], shown["budget"]["exhaustedIn_s"]) == (1.0, 0.0, 0.0)
-    assert (shown["frozen"], shown["noData"]) == (True, True)  # the number of conversations is not known
+    assert (
+        shown["budget"]["consumed"],
+        shown["budget"]["remaining"],
+        shown["budget"]["exhaustedIn_s"],
+    ) == (1.0, 0.0, 0.0)
+    assert (shown["frozen"], shown["noData"]) == (
+        True,
+        True,
+    )  # the number of conversations is not known

@@ -1,6 +1,6 @@
 """Whatever a record holds: events or readable reasons, and never an exception."""
 
-from typing import Any
+# ruff: noqa: E501 - the tables of records read across
 
 import msgspec
 import pytest
@@ -96,19 +96,31 @@ def test_one_bad_element_costs_an_array_nothing_but_itself(bad: bytes) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 FIELDS = st.dictionaries(
-    st.sampled_from(["event", "agent_id", "cli_type", "duration_ms", "success", "metadata", "timestamp"]),
+    st.sampled_from(
+        ["event", "agent_id", "cli_type", "duration_ms", "success", "metadata", "timestamp"]
+    ),
     JSON
-    | st.sampled_from(["EXECUTION_COMPLETED", "CONVERSATION_INTEGRITY_FAIL", "BRIDGE_HEARTBEAT", "2026-10-13 14:05:30", "2100-01-01"])
+    | st.sampled_from(
+        [
+            "EXECUTION_COMPLETED",
+            "CONVERSATION_INTEGRITY_FAIL",
+            "BRIDGE_HEARTBEAT",
+            "2026-10-13 14:05:30",
+            "2100-01-01",
+        ]
+    )
     | st.dictionaries(st.sampled_from(list(events.Metadata.__struct_fields__)), JSON, max_size=4),
 )
 
 
 @given(st.one_of(st.binary(), FIELDS, st.lists(FIELDS, max_size=3)))
-def test_nothing_whatever_raises_and_every_event_is_counted_once_or_refused(value: Any) -> None:
+def test_nothing_whatever_raises_and_every_event_is_counted_once_or_refused(value: object) -> None:
     raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
     library = Library(list(POLICY.slos.values()))
     library.read([Record(0, BEGAN_MS, raw)])
@@ -139,7 +151,6 @@ MOMENT = 1_792_000_000_000 - 1_792_000_000_000 % 1000
         ("1969-12-31T23:59:59.999Z", -1),
         ("2026-10-13T14+05:30", 1_791_880_200_000),
         ("2026-10-13T14+05:45", 1_791_879_300_000),  # not 15 s after the one above
-        ("2026-10-13T14+05:30", 1_791_880_200_000),
     ],
 )
 def test_a_time_is_read(text: str, ms: int) -> None:

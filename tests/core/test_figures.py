@@ -22,7 +22,19 @@ from tests.core.policies import AVAILABILITY, CORRECTNESS, INTEGRITY, LATENCY, P
 
 DAY_MS = 24 * HOUR_MS
 QUANTILES = (0.5, 0.95, 0.99)
-AGES_MS = (0, 0, 0, 3, 9_999, 299_999, 4 * HOUR_MS, 24 * HOUR_MS, 6 * DAY_MS, 29 * DAY_MS, 32 * DAY_MS)
+AGES_MS = (
+    0,
+    0,
+    0,
+    3,
+    9_999,
+    299_999,
+    4 * HOUR_MS,
+    24 * HOUR_MS,
+    6 * DAY_MS,
+    29 * DAY_MS,
+    32 * DAY_MS,
+)
 AHEAD_MS = (-1, -240_000, -300_000, -300_001, -DAY_MS)
 STEPS_MS = (0, 1, 900, 10_000, 60_000, 299_000, HOUR_MS, 5 * HOUR_MS, 3 * DAY_MS)
 
@@ -74,15 +86,33 @@ def story(seed: int, count: int) -> tuple[list[Moment], list[list[Raw]]]:
 
 def random_event(random: Random, number: int) -> dict[str, Any]:
     """Any event that an SLI uses, and some that none does."""
-    agent = {"agent_id": f"agent-{random.randrange(4)}", "cli_type": random.choice(("claude", "gemini"))}
+    agent = {
+        "agent_id": f"agent-{random.randrange(4)}",
+        "cli_type": random.choice(("claude", "gemini")),
+    }
     conversation = {"conversationId": f"c{random.randrange(5)}"}
     memory = {"memoryMB": random.choice((0, 120.5, 499.999999, 500, 500.5, 2048, 0.1))}
-    duration = random.choice((0, 1, 999, 29_999, 30_000, 30_001, 60_000, 60_001, 123_456, 10**9, None))
-    flags = {name: random.choice((True, False, 1, 0)) for name in ("tmuxSuccess", "headlessSuccess", "match")}
+    duration = random.choice(
+        (0, 1, 999, 29_999, 30_000, 30_001, 60_000, 60_001, 123_456, 10**9, None)
+    )
+    flags = {
+        name: random.choice((True, False, 1, 0))
+        for name in ("tmuxSuccess", "headlessSuccess", "match")
+    }
     return agent | random.choice(
         (
-            {"event": "EXECUTION_COMPLETED", "success": random.choice((1, 1, 0, True, False, None)), "duration_ms": duration, "metadata": memory if random.random() < 0.7 else {}},
-            {"event": "EXECUTION_COMPLETED", "success": 1, "duration_ms": duration, "metadata": msgspec.json.encode(memory).decode()},
+            {
+                "event": "EXECUTION_COMPLETED",
+                "success": random.choice((1, 1, 0, True, False, None)),
+                "duration_ms": duration,
+                "metadata": memory if random.random() < 0.7 else {},
+            },
+            {
+                "event": "EXECUTION_COMPLETED",
+                "success": 1,
+                "duration_ms": duration,
+                "metadata": msgspec.json.encode(memory).decode(),
+            },
             {"event": "EXECUTION_FAILED", "success": 0, "metadata": {"error": f"E{number % 3}"}},
             {"event": "EXECUTION_TIMEOUT", "success": 0, "duration_ms": duration},
             {"event": "EXECUTION_CANCELLED"},
@@ -173,7 +203,11 @@ def conversations(raws: Iterable[Raw]) -> dict[str, Member]:
 
 
 def gauge(raws: Iterable[Raw]) -> int:
-    found = [(r.at, r.offset, r.fields["metadata"]["count"]) for r in raws if r.event == "CONVERSATIONS_COUNTED"]
+    found = [
+        (r.at, r.offset, r.fields["metadata"]["count"])
+        for r in raws
+        if r.event == "CONVERSATIONS_COUNTED"
+    ]
     return max(found)[2] if found else 0
 
 
@@ -302,7 +336,9 @@ def test_a_window_over_a_day_begins_with_the_first_whole_slot_of_five_minutes() 
     library = Library([AVAILABILITY])
     edge = BEGAN_MS  # a whole hour
     event = msgspec.json.encode({"event": "EXECUTION_FAILED", "success": 0})
-    library.read([Record(0, edge - 1, event), Record(1, edge, event), Record(2, edge + 300_000, event)])
+    library.read(
+        [Record(0, edge - 1, event), Record(1, edge, event), Record(2, edge + 300_000, event)]
+    )
     week_ms = 7 * DAY_MS
 
     def bad(now: int) -> int:

@@ -6,13 +6,28 @@ from app.core import incidents
 from app.core.budgets import BudgetState
 from app.core.cells import NOTHING
 from app.core.figures import Figures
-from app.core.incidents import REMINDER_MS, TRANSITIONS, Acknowledged, Change, FiringRule, Incident, Lane
+from app.core.incidents import (
+    REMINDER_MS,
+    TRANSITIONS,
+    Acknowledged,
+    Change,
+    FiringRule,
+    Incident,
+    Lane,
+)
 from app.core.ownership import Step
 from tests.core.policies import ROUTES
 
 NOW = 1_790_000_000_000
 MINUTE_MS = 60_000
-LANE = Lane(slo="availability", name="main", route=ROUTES["availability"], reopen_ms=600_000, repage_ms=3_600_000, prefix="availability")
+LANE = Lane(
+    slo="availability",
+    name="main",
+    route=ROUTES["availability"],
+    reopen_ms=600_000,
+    repage_ms=3_600_000,
+    prefix="availability",
+)
 
 P1 = FiringRule("fast-burn", "P1", NOW, true_now=True)
 P2 = FiringRule("breach", "P2", NOW, true_now=True)
@@ -20,11 +35,22 @@ STALE_P1 = replace(P1, true_now=False)
 
 
 def seen(now: int, last_bad_at: int | None = None) -> Figures:
-    budget = BudgetState(allowed=0, bad=0, consumed=None, consumed_by_time=None, estimated=False, exhausted_in_s=None)
-    return Figures(now=now, windows={}, budget=budget, failing={}, last_bad_at=now if last_bad_at is None else last_bad_at, growth=(NOTHING, NOTHING))
+    budget = BudgetState(
+        allowed=0, bad=0, consumed=None, consumed_by_time=None, estimated=False, exhausted_in_s=None
+    )
+    return Figures(
+        now=now,
+        windows={},
+        budget=budget,
+        failing={},
+        last_bad_at=now if last_bad_at is None else last_bad_at,
+        growth=(NOTHING, NOTHING),
+    )
 
 
-def advance(before: Incident | None, firing: list[FiringRule], after_ms: int, lane: Lane = LANE) -> tuple[Incident, list[Change]]:
+def advance(
+    before: Incident | None, firing: list[FiringRule], after_ms: int, lane: Lane = LANE
+) -> tuple[Incident, list[Change]]:
     now = NOW + after_ms
     incident, changes = incidents.advance(before, lane, firing, seen(now), now)
     assert incident is not None
@@ -72,7 +98,9 @@ def test_a_p1_that_returned_without_a_page_still_escalates_under_a_key_of_its_ow
     incident, _ = advance(incident, [P2, P1], 10 * MINUTE_MS)
     incident, changes = advance(incident, [P2, P1], 40 * MINUTE_MS)
     key = f"{incident.key}/P1/2"
-    assert [(c.kind, c.pagers, c.dedup_key) for c in changes] == [("escalate", ("pagerduty:@platform-lead",), key)]
+    assert [(c.kind, c.pagers, c.dedup_key) for c in changes] == [
+        ("escalate", ("pagerduty:@platform-lead",), key)
+    ]
     _, changes = advance(incident, [], 41 * MINUTE_MS)
     assert [(c.kind, c.dedup_key) for c in changes] == [("resolve", ""), ("resolve", key)]
 

@@ -19,7 +19,10 @@ BREACH_ONLY = replace(AVAILABILITY, burns=(), freeze=None)
 """So that one bad hour is one rule."""
 
 MINOR = replace(
-    AVAILABILITY, freeze=None, breach=replace(AVAILABILITY.breach, severity="P2"), burns=AVAILABILITY.burns[:1]
+    AVAILABILITY,
+    freeze=None,
+    breach=replace(AVAILABILITY.breach, severity="P2"),
+    burns=AVAILABILITY.burns[:1],
 )
 """A breach that is P2, beside a fast burn that is P1."""
 
@@ -155,7 +158,10 @@ def test_a_downgrade_leaves_the_page_of_the_p2_open() -> None:
     worsen(watch)
     lessen(watch)
 
-    assert [(p.dedup_key[-4:], p.open) for p in watch.incident().pages] == [("P2/1", True), ("P1/1", False)]
+    assert [(p.dedup_key[-4:], p.open) for p in watch.incident().pages] == [
+        ("P2/1", True),
+        ("P1/1", False),
+    ]
 
 
 def test_a_p1_that_returns_within_the_hour_is_an_update_and_later_it_pages_anew() -> None:
@@ -366,7 +372,10 @@ def test_more_than_fifty_bad_comparisons_are_for_the_qa_lead_to_review() -> None
 
 
 @pytest.mark.parametrize(("growth", "told"), [(1.2, True), (1.05, False)])
-def test_memory_that_still_grows_after_an_hour_is_for_the_ops_lead(growth: float, told: bool) -> None:  # noqa: FBT001
+def test_memory_that_still_grows_after_an_hour_is_for_the_ops_lead(
+    growth: float,
+    told: bool,  # noqa: FBT001
+) -> None:
     watch = Watch(replace(RESOURCES, burns=(), freeze=None))
     memory = 2000.0
     told_of: list[Told] = []

@@ -8,7 +8,11 @@ from app.core.ownership import Growing, Step, TooMany
 from tests.core.policies import ROUTES
 
 MATRIX = {  # slo: owner, channel, (to, how, after s, severity or rule, condition)
-    "availability": ("@backend-team", "#headless-alerts", [("@platform-lead", "page", 1800, "P1", None)]),
+    "availability": (
+        "@backend-team",
+        "#headless-alerts",
+        [("@platform-lead", "page", 1800, "P1", None)],
+    ),
     "latency": (
         "@backend-team",
         "#headless-alerts",
@@ -64,7 +68,12 @@ def test_nobody_else_has_a_row() -> None:
         (110, 7, 1_000_000, True),
     ],
 )
-def test_growth_is_compared_exactly(last_mb: float, last_total: int, before_total: int, grows: bool) -> None:  # noqa: FBT001
+def test_growth_is_compared_exactly(
+    last_mb: float,
+    last_total: int,
+    before_total: int,
+    grows: bool,  # noqa: FBT001
+) -> None:
     last = Counts(last_total, sum_u=round(last_mb * MICRO) * last_total)
     before = Counts(before_total, sum_u=100 * MICRO * before_total)
     assert ownership._grows(Growing(), last, before) is grows

@@ -17,7 +17,9 @@ AT_ONCE = Timing(for_s=0, keep_firing_s=300, stale_s=6 * 3600)
 AFTER_A_MINUTE = AT_ONCE._replace(for_s=60)
 
 
-def run(signals: list[tuple[int, Signal]], times: Timing = AT_ONCE, state: RuleState = INACTIVE) -> RuleState:
+def run(
+    signals: list[tuple[int, Signal]], times: Timing = AT_ONCE, state: RuleState = INACTIVE
+) -> RuleState:
     """The state after signals at their times (ms)."""
     for now, signal in signals:
         state = step(state, signal, times, now)
@@ -47,16 +49,28 @@ def test_it_keeps_firing_for_five_minutes_after_it_was_last_true() -> None:
 
 def test_it_never_clears_on_fewer_than_three_events_nor_on_an_empty_window() -> None:
     for nothing in (THIN, EMPTY, HELD):
-        assert run([(0, TRUE), *((m * MINUTE_MS, nothing) for m in range(1, 360))]).state == "firing"
+        assert (
+            run([(0, TRUE), *((m * MINUTE_MS, nothing) for m in range(1, 360))]).state == "firing"
+        )
 
 
 def test_after_six_hours_without_evidence_it_closes_as_no_data() -> None:
     for nothing in (THIN, EMPTY, HELD):
         state = run([(0, TRUE), (1, nothing), (6 * HOUR_MS, nothing)])
         assert state.state == "firing"
-        assert run([(6 * HOUR_MS + 1, nothing)], state=state) == RuleState(since=6 * HOUR_MS + 1, why="no data")
+        assert run([(6 * HOUR_MS + 1, nothing)], state=state) == RuleState(
+            since=6 * HOUR_MS + 1, why="no data"
+        )
 
 
 def test_evidence_in_between_begins_the_six_hours_anew() -> None:
-    state = run([(0, TRUE), (1, EMPTY), (5 * HOUR_MS, TRUE), (5 * HOUR_MS + 1, EMPTY), (10 * HOUR_MS, EMPTY)])
+    state = run(
+        [
+            (0, TRUE),
+            (1, EMPTY),
+            (5 * HOUR_MS, TRUE),
+            (5 * HOUR_MS + 1, EMPTY),
+            (10 * HOUR_MS, EMPTY),
+        ]
+    )
     assert state.state == "firing"

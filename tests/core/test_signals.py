@@ -22,7 +22,14 @@ def seen(counts: Counts, allowed: float = 100.0) -> Figures:
     return Figures(
         now=0,
         windows=dict.fromkeys(SHOWN_WINDOWS_S.values(), counts),
-        budget=BudgetState(allowed=allowed, bad=0, consumed=None, consumed_by_time=None, estimated=False, exhausted_in_s=None),
+        budget=BudgetState(
+            allowed=allowed,
+            bad=0,
+            consumed=None,
+            consumed_by_time=None,
+            estimated=False,
+            exhausted_in_s=None,
+        ),
         failing={},
         last_bad_at=0,
         growth=(NOTHING, NOTHING),
@@ -53,7 +60,9 @@ def fast_burn(counts: Counts, allowed: float = 100.0) -> Signal:
         (7000, 90, (True, None)),
     ],
 )
-def test_a_ratio_breaches_below_its_threshold_with_evidence(total: int, bad: int, found: tuple[bool | None, str | None]) -> None:
+def test_a_ratio_breaches_below_its_threshold_with_evidence(
+    total: int, bad: int, found: tuple[bool | None, str | None]
+) -> None:
     assert breach(AVAILABILITY, Counts(total, bad)) == found
 
 
@@ -70,15 +79,24 @@ def test_a_ratio_breaches_below_its_threshold_with_evidence(total: int, bad: int
         (2000, 150, (True, None)),
     ],
 )
-def test_p95_is_decided_by_counting_the_slower_ones(total: int, over: int, found: tuple[bool | None, str | None]) -> None:
+def test_p95_is_decided_by_counting_the_slower_ones(
+    total: int, over: int, found: tuple[bool | None, str | None]
+) -> None:
     assert breach(LATENCY, Counts(total, over, over)) == found
 
 
 @pytest.mark.parametrize(
     ("total", "mean_mb", "found"),
-    [(0, 0, (None, None)), (5, 1024, (False, None)), (5, 1024.000001, (True, None)), (4, 2000, (True, "min-total"))],
+    [
+        (0, 0, (None, None)),
+        (5, 1024, (False, None)),
+        (5, 1024.000001, (True, None)),
+        (4, 2000, (True, "min-total")),
+    ],
 )
-def test_a_mean_breaches_with_five_events(total: int, mean_mb: float, found: tuple[bool | None, str | None]) -> None:
+def test_a_mean_breaches_with_five_events(
+    total: int, mean_mb: float, found: tuple[bool | None, str | None]
+) -> None:
     assert breach(RESOURCES, Counts(total, sum_u=round(mean_mb * MICRO) * total)) == found
 
 
@@ -94,13 +112,19 @@ def test_a_mean_breaches_with_five_events(total: int, mean_mb: float, found: tup
         (Counts(500, 0), 1, (False, None)),
     ],
 )
-def test_a_burn_fires_on_more_than_its_share(counts: Counts, allowed: float, found: tuple[bool | None, str | None]) -> None:
+def test_a_burn_fires_on_more_than_its_share(
+    counts: Counts, allowed: float, found: tuple[bool | None, str | None]
+) -> None:
     signal = fast_burn(counts, allowed)
     assert (signal.true, signal.held_by) == found
 
 
 def test_a_breach_clears_on_three_events_and_a_burn_on_any_number() -> None:
-    assert [signals.breach(AVAILABILITY, seen(Counts(n, 0))).may_clear for n in (1, 2, 3)] == [False, False, True]
+    assert [signals.breach(AVAILABILITY, seen(Counts(n, 0))).may_clear for n in (1, 2, 3)] == [
+        False,
+        False,
+        True,
+    ]
     assert fast_burn(Counts(1, 0)).may_clear
 
 
@@ -110,16 +134,23 @@ def test_without_a_budget_there_is_one_rule() -> None:
 
 
 @given(hits=st.integers(0, 400), more=st.integers(0, 400), confidence=st.floats(0.5, 0.999))
-def test_wilsons_bound_is_where_the_score_test_just_rejects(hits: int, more: int, confidence: float) -> None:
+def test_wilsons_bound_is_where_the_score_test_just_rejects(
+    hits: int, more: int, confidence: float
+) -> None:
     total = hits + more
     if total:
         low = signals.wilson_lower(hits, total, confidence)
         z = signals._z(confidence)
-        assert hits / total - low == pytest.approx(z * sqrt(max(low * (1 - low), 0) / total), abs=1e-9)
+        assert hits / total - low == pytest.approx(
+            z * sqrt(max(low * (1 - low), 0) / total), abs=1e-9
+        )
         assert -1e-12 <= low <= hits / total + 1e-12
 
 
 def test_by_time_a_threshold_is_a_burn_rate() -> None:
     by_time = replace(AVAILABILITY, basis="time")
     burn = by_time.burns[0]
-    assert [signals.burn(by_time, burn, seen(Counts(100, bad))).true for bad in (36, 37)] == [False, True]
+    assert [signals.burn(by_time, burn, seen(Counts(100, bad))).true for bad in (36, 37)] == [
+        False,
+        True,
+    ]

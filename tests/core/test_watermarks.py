@@ -22,7 +22,10 @@ def board(*marks: PartitionMark, sent_ms: int = NOW, partitions: int = 2) -> Boa
 
 
 def test_judge_time_is_the_wall_clock_where_every_partition_is_read_to_its_end() -> None:
-    assert board(mark(0, 5, 5, NOW), mark(1, 0, 0, NOW)).judge_time(NOW + 900, replay=False) == NOW + 900
+    assert (
+        board(mark(0, 5, 5, NOW), mark(1, 0, 0, NOW)).judge_time(NOW + 900, replay=False)
+        == NOW + 900
+    )
 
 
 def test_else_it_is_the_least_of_the_watermarks_times() -> None:
@@ -37,7 +40,11 @@ def test_in_a_replay_it_is_the_datas_own_even_at_the_end() -> None:
 
 def test_a_partition_that_nobody_spoke_of_leaves_the_time_unknown() -> None:
     half = board(mark(0, 5, 5, NOW))
-    assert (half.judge_time(NOW, replay=False), half.lag_ms(NOW), half.caught_up(NOW)) == (None, None, False)
+    assert (half.judge_time(NOW, replay=False), half.lag_ms(NOW), half.caught_up(NOW)) == (
+        None,
+        None,
+        False,
+    )
 
 
 def test_silence_of_the_intake_is_lag() -> None:
@@ -51,7 +58,9 @@ def test_silence_of_the_traffic_is_none() -> None:
     quiet = board(mark(0, 5, 5, NOW), mark(1, 5, 5, NOW))
     for second in range(3600):
         at = NOW + second * 1000
-        quiet.take(Watermark(sent_ms=at, partitions=2, marks=(mark(0, 5, 5, at), mark(1, 5, 5, at))))
+        quiet.take(
+            Watermark(sent_ms=at, partitions=2, marks=(mark(0, 5, 5, at), mark(1, 5, 5, at)))
+        )
         assert quiet.lag_ms(at) == 0
 
 
@@ -81,7 +90,10 @@ def test_it_is_caught_up_when_the_bridge_has_nothing_left_either() -> None:
         seen = Board()
         seen.take(
             Watermark(
-                sent_ms=NOW, partitions=1, marks=(mark(0, 1, 1, NOW),), heartbeat=Heartbeat(NOW, backlog)
+                sent_ms=NOW,
+                partitions=1,
+                marks=(mark(0, 1, 1, NOW),),
+                heartbeat=Heartbeat(NOW, backlog),
             )
         )
         assert seen.caught_up(NOW) is caught_up
@@ -100,7 +112,12 @@ def test_judge_time_never_goes_back_nor_beyond_what_is_read(seed: int) -> None:
             log[partition] += [wall - random.randrange(100)] * random.choice((0, 0, 0, 1, 2))
             read[partition] = random.randint(read[partition], len(log[partition]))
         marks = tuple(
-            mark(p, read[p], len(log[p]), wall if read[p] == len(log[p]) else max(log[p][: read[p]], default=0))
+            mark(
+                p,
+                read[p],
+                len(log[p]),
+                wall if read[p] == len(log[p]) else max(log[p][: read[p]], default=0),
+            )
             for p in (0, 1)
         )
         seen.take(Watermark(sent_ms=wall, partitions=2, marks=marks))

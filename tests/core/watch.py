@@ -1,6 +1,6 @@
 """A held clock, executions, and the judge: what is told, when, to whom."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -41,7 +41,7 @@ class Watch:
         self.notices: list[judging.Notice] = []
         self.judged: Judged | None = None
 
-    def happen(self, count: int = 1, *, at: int | None = None, **fields: Any) -> None:
+    def happen(self, count: int = 1, *, at: int | None = None, **fields: object) -> None:
         """So many events, at a time in ms (now)."""
         stamp = {"timestamp": iso(self.now if at is None else at)}
         for _ in range(count):
@@ -49,12 +49,12 @@ class Watch:
             self.library.read([Record(self.offset, self.now, value)])
             self.offset += 1
 
-    def good(self, count: int = 1, **fields: Any) -> None:
+    def good(self, count: int = 1, **fields: object) -> None:
         """Executions that succeed quickly."""
         known = {"event": "EXECUTION_COMPLETED", "success": 1, "duration_ms": 900}
         self.happen(count, **{**known, **fields})
 
-    def bad(self, count: int = 1, **fields: Any) -> None:
+    def bad(self, count: int = 1, **fields: object) -> None:
         """Executions that fail."""
         self.happen(count, **{"event": "EXECUTION_FAILED", "success": 0, **fields})
 
@@ -62,22 +62,47 @@ class Watch:
         """Executions that take too long."""
         self.good(count, duration_ms=duration_ms)
 
-    def broken(self, conversation: str, *, event: str = "CONVERSATION_INTEGRITY_FAIL", at: int | None = None) -> None:
+    def broken(
+        self,
+        conversation: str,
+        *,
+        event: str = "CONVERSATION_INTEGRITY_FAIL",
+        at: int | None = None,
+    ) -> None:
         """A conversation that fails its check."""
         self.happen(event=event, metadata={"conversationId": conversation}, at=at)
 
     def judge(self) -> list[Told]:
         """Judge now; what is told."""
-        return self._keep(judging.judge(self.slo, self.route, self.state, self.library.ledger(self.slo), self.now))
+        return self._keep(
+            judging.judge(self.slo, self.route, self.state, self.library.ledger(self.slo), self.now)
+        )
 
     def blind(self) -> list[Told]:
         """Nothing can be judged now; what is told all the same."""
-        return self._keep(judging.keep_time(self.slo, self.route, self.state, self.library.ledger(self.slo), self.now))
+        return self._keep(
+            judging.keep_time(
+                self.slo, self.route, self.state, self.library.ledger(self.slo), self.now
+            )
+        )
 
     def command(self, kind: str, *, via: str = "api", lane: str = "main") -> list[Told]:
         """An operator's command for the open incident."""
-        command = Command(id="1", kind=kind, slo=self.slo.id, incident=self.incident(lane).key, by="kim", at=self.now, via=via, why="fixed")
-        return self._keep(judging.obey(self.slo, self.route, self.state, self.library.ledger(self.slo), command, self.now))
+        command = Command(
+            id="1",
+            kind=kind,
+            slo=self.slo.id,
+            incident=self.incident(lane).key,
+            by="kim",
+            at=self.now,
+            via=via,
+            why="fixed",
+        )
+        return self._keep(
+            judging.obey(
+                self.slo, self.route, self.state, self.library.ledger(self.slo), command, self.now
+            )
+        )
 
     def _keep(self, judged: Judged) -> list[Told]:
         self.judged, self.state = judged, replace(judged.state, unsent=())

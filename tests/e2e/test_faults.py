@@ -1,0 +1,258 @@
+"""Whatever breaks: the counts equal a recount, and every page goes out once."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from app.local import kafka as local_kafka
+from app.topics import EVENTS
+from tests.e2e.harness import (
+    Stack,
+    Worker,
+    execution,
+    integrity,
+    recount,
+    title_of,
+    wait_for,
+)
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+SEED = 20261123
+BATCH, PAUSE_S = 10, 0.05  # 200 events a second, at most
+SESSION_S = 6.0
+RESTART = 75
+
+
+@pytest.fixture
+async def stack(kafka: str, prefix: str, tmp_path: Path) -> AsyncIterator[Stack]:
+    async with Stack(kafka, prefix, tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def under_load(stack: Stack, partitions: int = 4) -> AsyncIterator[None]:
+    """While the block runs, executions come in, one of five failing, from the first batch on."""
+    done = asyncio.Event()
+
+    async def load() -> None:
+        number = 0
+        while not done.is_set():
+            now = time.time()
+            batch = [execution(now, good=n % 5 > 0, agent=f"agent-{n}") for n in range(BATCH)]
+            await stack.produce(batch, partition=number % partitions)
+            number += 1
+            await asyncio.sleep(PAUSE_S)
+
+    loading = asyncio.create_task(load())
+    try:
+        yield
+    finally:
+        done.set()
+        await loading
+
+
+async def counts_are_right(stack: Stack, worker: int = 0) -> None:
+    """The long windows equal a recount of what was sent, and nothing overlapped."""
+
+    async def equal() -> bool:
+        expected = recount(stack.sent, time.time())
+        shown = await stack.windows("availability", worker)
+        return bool(shown) and all(shown[name] == expected[name] for name in ("1h", "24h", "30d"))
+
+    try:
+        await wait_for(equal, "the counts equal the recount", 45)
+    except AssertionError as error:
+        shown = await stack.windows("availability", worker)
+        expected = recount(stack.sent, time.time())
+        raise AssertionError(f"shown {shown}\nexpected {expected}") from error
+    for number, one in enumerate(stack.workers):
+        if one.process is not None and one.process.returncode is None:
+            assert await stack.metric('burnrate_digests_total{outcome="overlap"}', number) == 0
+
+
+async def told_once(stack: Stack, worker: int = 0) -> None:
+    """One incident, one page, one message; a second message only as a possible duplicate."""
+    (incident,) = await stack.incidents(worker)
+    assert incident["state"] == "firing"
+    assert stack.paged() == [("trigger", f"{incident['key']}/P1/1")] * len(stack.paged())
+    assert stack.pagerduty.opened == 1
+    messages = stack.told("headless-alerts")
+    again = [m for m in messages[1:] if "possible duplicate" not in str(m)]
+    assert messages, "nobody was told"
+    assert again == [], [title_of(m) for m in messages]
+
+
+async def test_killed_five_times_under_load(stack: Stack) -> None:
+    rng = random.Random(SEED)
+    worker = await stack.worker().start()
+    async with under_load(stack):
+        await wait_for(stack.triggers, "paged")
+        for _ in range(5):
+            await asyncio.sleep(rng.uniform(0.1, 3.5))  # some while it recovers
+            await worker.kill()
+            await worker.start(ready=False)
+        await wait_for(worker.is_ready, "ready again")
+    await counts_are_right(stack)
+    await told_once(stack)
+
+    # and right from the first status that it publishes
+    await worker.kill()
+    before = len(await stack.read("slo.status"))
+    began = time.monotonic()
+    await worker.start()
+    took_s = time.monotonic() - began
+    print(f"ready {took_s:.1f} s after SIGKILL and start")
+    await stack.judged()
+    after = await stack.read("slo.status")
+    assert len(after) >= before
+    expected = recount(stack.sent, time.time())["24h"]
+    ours = [one["windows"]["24h"] for one in after if one["id"] == "availability"][-1]
+    assert (ours["total"], ours["bad"]) == expected
+
+
+async def test_a_worker_that_wakes_up_after_another_took_over(stack: Stack) -> None:
+    first, second = stack.worker(), stack.worker()
+    await first.start()
+    async with under_load(stack):
+        await wait_for(stack.triggers, "paged")
+        await second.start(ready=False)
+        await asyncio.sleep(2)
+        first.suspend()
+        await asyncio.sleep(SESSION_S + 2)
+        await wait_for(second.is_ready, "the second has taken over")
+        first.resume()
+        assert await first.ended() == RESTART
+        await first.start()
+        await wait_for(second.is_ready, "both are ready")
+    await counts_are_right(stack)
+    await counts_are_right(stack, worker=1)
+    await told_once(stack)
+
+
+async def test_a_second_worker_joins_and_leaves(stack: Stack) -> None:
+    first, second = stack.worker(), stack.worker()
+    await first.start()
+    async with under_load(stack):
+        await wait_for(stack.triggers, "paged")
+        await second.start()
+        await asyncio.sleep(1)
+        assert await second.stop() == 0
+        await asyncio.sleep(SESSION_S + 1)  # its partitions come back
+        await wait_for(first.is_ready, "the first has everything again")
+    await counts_are_right(stack)
+    await told_once(stack)
+    assert "Traceback" not in second.log()
+
+
+async def test_parts_in_processes_of_their_own_and_an_intake_that_wakes_up(stack: Stack) -> None:
+    count, intake, other, deliver = (
+        stack.worker("--only", part) for part in ("count", "intake", "intake", "deliver")
+    )
+    await asyncio.gather(*(one.start(ready=False) for one in (count, intake, deliver)))
+    await wait_for(count.is_ready, "ready")
+    async with under_load(stack):
+        await wait_for(stack.triggers, "paged")
+        await other.start()
+        await asyncio.sleep(1)
+        intake.suspend()
+        await asyncio.sleep(SESSION_S + 2)
+        intake.resume()
+        await asyncio.sleep(1)
+        await other.kill()
+        await count.kill()
+        await count.start()
+    await counts_are_right(stack)
+    await told_once(stack)
+
+
+async def test_offsets_reset_to_the_beginning(stack: Stack) -> None:
+    worker = await stack.worker().start()
+    async with under_load(stack):
+        await wait_for(stack.triggers, "paged")
+        await asyncio.sleep(1)
+    await counts_are_right(stack)
+    assert await worker.stop() == 0
+    admin = AdminClient({"bootstrap.servers": stack.kafka})
+    zero = [TopicPartition(stack.prefix + EVENTS, p, 0) for p in range(4)]
+    group = ConsumerGroupTopicPartitions(f"{stack.prefix}burnrate-intake", zero)
+    await wait_for(lambda: _reset(admin, group), "the group has let its member go")
+    await worker.start()
+    async with under_load(stack):
+        await asyncio.sleep(1)
+    await counts_are_right(stack)
+    await told_once(stack)
+
+
+def _reset(admin: AdminClient, group: ConsumerGroupTopicPartitions) -> bool:
+    try:
+        next(iter(admin.alter_consumer_group_offsets([group]).values())).result(10)
+    except Exception:  # noqa: BLE001 - its member is known until its session ends
+        return False
+    return True
+
+
+async def test_partitions_are_added_while_it_runs(stack: Stack) -> None:
+    await stack.worker().start()
+    async with under_load(stack):
+        await wait_for(stack.triggers, "paged")
+        admin = AdminClient({"bootstrap.servers": stack.kafka})
+        made = admin.create_partitions([NewPartitions(stack.prefix + EVENTS, 6)])
+        next(iter(made.values())).result(10)
+        await asyncio.sleep(3)
+        async with under_load(stack, partitions=6):
+            await asyncio.sleep(3)
+    await counts_are_right(stack)
+    await told_once(stack)
+
+
+async def test_kafka_is_stopped_and_started(prefix: str, tmp_path: Path) -> None:
+    data_dir = tmp_path / "kafka"
+    broker = await asyncio.to_thread(local_kafka.start, data_dir)
+    try:
+        async with Stack(broker.bootstrap, prefix, tmp_path) as stack:
+            worker = await stack.worker().start()
+            async with under_load(stack):
+                await wait_for(stack.triggers, "paged")
+                await asyncio.to_thread(local_kafka.stop, data_dir)
+                await asyncio.sleep(4)
+                again = await asyncio.to_thread(local_kafka.start, data_dir)
+                assert again.bootstrap == broker.bootstrap
+                await _kept_running(worker)
+                await asyncio.sleep(2)
+            await counts_are_right(stack)
+            await told_once(stack)
+    finally:
+        await asyncio.to_thread(local_kafka.stop, data_dir)
+
+
+async def _kept_running(worker: Worker) -> None:
+    """As a supervisor does: started again where it ended to be started again."""
+    for _ in range(3):
+        try:
+            await wait_for(worker.is_ready, "ready again", 30)
+        except AssertionError:
+            assert worker.process is not None
+            assert worker.process.returncode == RESTART, worker.log()[-3000:]
+            await worker.start(ready=False)
+        else:
+            return
+
+
+async def test_a_zero_tolerance_page_survives_a_kill_at_once(stack: Stack) -> None:
+    worker = await stack.worker().start()
+    await stack.produce([integrity(None, "conv-1")])
+    await asyncio.sleep(0.05)
+    await worker.kill()
+    await worker.start()
+    await wait_for(lambda: len(set(stack.paged())) == 1 and stack.pagerduty.opened == 2, "paged")
+    await stack.judged()
+    (incident,) = await stack.incidents()
+    assert {key for _, key in stack.paged()} == {f"{incident['key']}/P1/1"}
