@@ -86,8 +86,8 @@ class Book:
         self._fine: list[int] = []
         self._coarse: list[int] = []
         self._leaving: list[_Leaving] = []
-        self._shortest_s: float = inf
         self._next_leave: float = inf
+        self._has_empty = True  # a watched window holds nothing: what comes next may leave first
         self._rows: dict[str, dict[int, Row]] = {name: {} for name in GRAINS}
         self._fed = 0
 
@@ -100,7 +100,6 @@ class Book:
             if after_s not in known:
                 known.add(after_s)
                 self._leaving.append(_Leaving(self._fine if fine else self._coarse, after_s))
-                self._shortest_s = min(self._shortest_s, after_s)
 
     def counts(self, events: ByEvent) -> bool:
         """Whether any of these events are counted here."""
@@ -111,8 +110,13 @@ class Book:
         if now_s < self._next_leave:
             return False
         lost = [leaving.until(now_s) for leaving in self._leaving]
-        self._next_leave = min((leaving.next_s() for leaving in self._leaving), default=inf)
+        self._see_next()
         return any(lost)
+
+    def _see_next(self) -> None:
+        coming = [leaving.next_s() for leaving in self._leaving]
+        self._next_leave = min(coming, default=inf)
+        self._has_empty = inf in coming
 
     def feed(self, slot: int, events: ByEvent) -> None:
         """Count the events of a slot (s)."""
@@ -169,8 +173,8 @@ class Book:
         coarse = slot_of(slot, COARSE_S)
         if not self._coarse or self._coarse[-1] != coarse:
             self._coarse.append(coarse)
-        if self._next_leave == inf or slot - COARSE_S + self._shortest_s < self._next_leave:
-            self._next_leave = min(leaving.next_s() for leaving in self._leaving)
+        if self._has_empty:
+            self._see_next()
 
     def prove(self, now_s: int) -> None:
         """Bring the evidence of the last 25 hours up to now."""
