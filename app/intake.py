@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 FLUSH_S = 0.1
 TICK_S = 1.0
 BATCH_RECORDS = 4000
+EPOCH_TICKS = 30
 RESTART_S = 1.0
 REPLAY_STEP_MS = 60_000  # of the data's time; the desk judges every 10 s in between
 REPLAY_LINGER_MS = 5  # a replay sends thousands of small messages a second
@@ -79,6 +80,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._minute: deque[tuple[int, int]] = deque(maxlen=60)  # counted, rejected; by second
         self._counted = self._rejected = 0
         self._sent: list[asyncio.Future[Any]] = []
+        self._failed: Exception | None = None
+        self._ticks = 0
         self.progress_at = clock()
 
     async def run(self) -> None:
@@ -117,6 +120,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             linger_ms=REPLAY_LINGER_MS if self._settings.replay else 0,
         )
         self._sent = []
+        self._failed = None
         self._admin = AIOKafkaAdminClient(**options)
         try:
             for client in (self._admin, self._producer):
@@ -138,12 +142,22 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         """Begin each partition at a chunk's start."""
         if not assigned:
             return
-        epoch = await asyncio.to_thread(topic_id, self._settings, EVENTS)
+        try:
+            await self._begin_all(assigned)
+        except Exception as error:  # noqa: BLE001 - aiokafka would swallow it: `_read` raises it
+            self._failed = error
+
+    async def _begin_all(self, assigned: set[TopicPartition]) -> None:
+        epoch = await self._epoch()
         committed = await self._admin.list_consumer_group_offsets(group_id(self._settings))
         starts = await self._consumer.beginning_offsets(list(assigned))
         for tp in assigned:
             self._begin(tp, epoch, committed.get(tp), starts[tp])
         self._generation += 1
+
+    async def _epoch(self) -> str:
+        """The source topic's id."""
+        return await asyncio.to_thread(topic_id, self._settings, EVENTS)
 
     def _begin(
         self, tp: TopicPartition, epoch: str, committed: OffsetAndMetadata | None, log_start: int
@@ -184,6 +198,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             batches = await self._consumer.getmany(
                 timeout_ms=int(wait_s * 1000), max_records=BATCH_RECORDS
             )
+            if self._failed is not None:
+                raise self._failed
             if generation != self._generation:
                 self._start_over()  # these records may be from before the rebalance's seek
                 continue
@@ -272,6 +288,15 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         await self._commit()
         if all(mark.at_end for mark in watermark.marks):
             self.progress_at = self._clock()
+        self._ticks += 1
+        if self._ticks % EPOCH_TICKS == 0:
+            await self._check_epoch()
+
+    async def _check_epoch(self) -> None:
+        """A topic that was deleted and made anew moves no partitions: it must be noticed."""
+        epoch = await self._epoch()
+        if any(reader.epoch != epoch for reader in self._readers.values()):
+            raise RuntimeError(f"{self._topic} was made anew: everything in it is read")
 
     async def _replay_tick(self) -> None:
         """In a replay time passes with the data: say so whenever all partitions have moved on."""
@@ -339,7 +364,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             mark = Mark(
                 epoch=reader.epoch,
                 start=reader.start,
-                upto=reader.upto,
+                upto=max(reader.upto, self._counted_upto.get(tp, 0)),
                 definitions=self._definitions,
                 heartbeat=self._heartbeat,
             )

@@ -11,7 +11,9 @@ _DAY_MS = 86_400_000
 _SEGMENT_MS = 600_000  # ten minutes: compaction only ever touches closed segments
 
 SEGMENT_BYTES = 16 * 1024 * 1024
+_LARGE = {"max.message.bytes": "8000000"}  # a chunk of many conversations is one message
 COMPACTED = {
+    **_LARGE,
     "cleanup.policy": "compact",
     "segment.bytes": str(SEGMENT_BYTES),
     "segment.ms": str(_SEGMENT_MS),
@@ -62,7 +64,7 @@ def all_topics(*, replay: bool) -> tuple[Topic, ...]:
         if replay
         else {"message.timestamp.type": "LogAppendTime", **_kept(32)}
     )
-    digests = {**_kept(32), "retention.ms": "-1"} if replay else _kept(32)
+    digests = {**_kept(32), **_LARGE, **({"retention.ms": "-1"} if replay else {})}
     return (
         Topic(EVENTS, PARTITIONS, source),
         Topic(DIGESTS, PARTITIONS, digests),

@@ -22,7 +22,7 @@ def bounds_of(slo: Slo) -> Bound:
     bounds = [_breach_bound(slo.breach), *(_burn_bound(slo, rule) for rule in slo.burns)]
 
     def rules(windows: Windows, allowed: float) -> bool:
-        for bound in bounds:
+        for bound in bounds:  # noqa: SIM110 - any() takes three times as long
             if bound(windows, allowed):
                 return True
         return False

@@ -5,11 +5,10 @@
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from app.backtest.running import Run

@@ -223,7 +223,8 @@ class Trial:
     def _timers(self, sight: Sight) -> Iterator[int]:
         """When time alone could change something, ms; too often does no harm."""
         now = self._state.judged_at
-        for rule, seen in zip((self.slo.breach, *self.slo.burns), sight.rules, strict=True):
+        rules: tuple[BreachRule | BurnRule, ...] = (self.slo.breach, *self.slo.burns)
+        for rule, seen in zip(rules, sight.rules, strict=True):
             stands = self._state.rules.get(rule.id)
             if stands is not None:
                 yield from _rule_timers(rule, stands, seen, self.slo.stale_s)

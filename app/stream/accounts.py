@@ -74,7 +74,9 @@ class Account:
     def _take_row(self, grain: Grain, start: int, digest: Digest, cells: Cells) -> Merged:
         name = str(start)
         row = self._row(grain, name)
-        outcome = merging.merge_digest(row, digest.source, digest.start, digest.upto, cells)
+        outcome = merging.merge_digest(
+            row, digest.source, digest.start, digest.upto, cells, final=digest.final
+        )
         if outcome is Merged.TAKEN:
             self._dirty[grain.name].add(name)
             self.ledger.replace(grain, start, merging.total(row, cells))
@@ -101,7 +103,7 @@ class Account:
     def news(self) -> dict[str, dict[str, bytes]]:
         """By table, the rows that are news since the last time, as they are now."""
         news = {
-            grain: {self._prefix + name: _encode(self._cache[f"{grain}/{name}"]) for name in names}
+            grain: {self._prefix + name: _encode(self._row(GRAINS[grain], name)) for name in names}
             for grain, names in self._dirty.items()
         }
         if self._gauge_dirty and self.ledger.gauge is not None:

@@ -143,6 +143,8 @@ class Counting:
 
     async def _write_account(self, account: Account) -> None:
         news = account.news()
+        for table, values in news.items():  # all at once: a row that leaves the cache is read here
+            self._tables[table].keep(values)
         try:
             for table, values in news.items():
                 if values:

@@ -43,14 +43,19 @@ class Records:
         """Every name that holds a value."""
         yield from {key.decode().rpartition(_SEPARATOR)[0] for key in list(self._table.data)}
 
+    def keep(self, values: dict[str, bytes]) -> None:
+        """Hold values here; `put` makes them durable."""
+        for name, value in values.items():
+            self._table.data[self._key(name)] = value
+
     async def put(self, partition: int, values: dict[str, bytes]) -> None:
         """Write values and wait until Kafka has them; then delete the older writers' keys."""
         others = self._others  # those of now: a recovery meanwhile finds others anew
-        sent = []
-        for name, value in values.items():
-            key = self._key(name)
-            self._table.data[key] = value
-            sent.append(self._table.send_changelog(partition, key, value))
+        self.keep(values)
+        sent = [
+            self._table.send_changelog(partition, self._key(name), value)
+            for name, value in values.items()
+        ]
         await _acknowledged(sent)
         await self._bury(partition, [k for name in values for k in others.pop(name, ())])
 

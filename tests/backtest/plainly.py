@@ -1,0 +1,78 @@
+"""The same as `app.backtest.running.run`, told plainly: everything is judged every ten seconds."""
+
+from collections.abc import Sequence
+
+from app.backtest.counting import Book, Evidence, by_event
+from app.backtest.running import EXPIRE_MS, Outcome
+from app.backtest.sources import Source
+from app.config import Policy
+from app.core import judge as judging
+from app.core import status
+from app.core.judge import SloState
+from app.core.notices import Notice
+from app.core.ownership import Route
+from app.core.slos import Slo
+
+
+class _Plain:
+    """One SLO, with all its evidence at every moment."""
+
+    def __init__(self, slo: Slo, route: Route, topic: str) -> None:
+        self.slo, self.route = slo, route
+        self.evidence = Evidence()
+        self.book = Book(slo.id, slo.definition, topic, self.evidence)
+        self.state = SloState(caught_up=True)
+        self.notices: list[Notice] = []
+        self.incidents: dict[str, status.Document] = {}
+
+    def judge(self, now: int) -> None:
+        judged = judging.judge(self.slo, self.route, self.state, self.book.ledger, now)
+        if judged.news:
+            self.book.prove(now // 1000)
+            judged = judging.judge(self.slo, self.route, self.state, self.book.ledger, now)
+        self.state = judged.state
+        self.notices += judged.notices
+        for incident in judged.changed:
+            self.show(incident, now)
+
+    def show(self, incident, now: int) -> None:
+        self.incidents[incident.key] = status.of_incident(self.slo, incident, self.book.ledger, now)
+
+
+def run_plainly(source: Source, policy: Policy) -> Outcome:
+    """What the policy would have told."""
+    all_of_them = [
+        _Plain(slo, policy.ownership.routes[slo.id], source.name) for slo in policy.slos.values()
+    ]
+    begin = end = expired = 0
+    for cut in source.slices():
+        end = cut.end_ms
+        begin, expired = begin or end, expired or end
+        slot, events = end // 1000 - 10, by_event(cut.entries)
+        for one in all_of_them:
+            if cut.entries:
+                one.evidence.take(slot, cut.entries)
+            if one.book.counts(events):
+                one.book.feed(slot, events)
+            one.judge(end)
+        if end - expired >= EXPIRE_MS:
+            expired = end
+            for one in all_of_them:
+                one.book.expire(end)
+    for one in all_of_them:
+        one.book.prove(end // 1000)
+        for incident in one.state.lanes.values():
+            if incident.open:
+                one.show(incident, end)
+    return _outcome(all_of_them, begin, end)
+
+
+def _outcome(all_of_them: Sequence[_Plain], begin: int, end: int) -> Outcome:
+    told = [notice for one in all_of_them for notice in one.notices]
+    shown = [incident for one in all_of_them for incident in one.incidents.values()]
+    return Outcome(
+        begin_ms=begin,
+        end_ms=end,
+        notices=tuple(sorted(told, key=lambda notice: notice.at)),
+        incidents=tuple(sorted(shown, key=lambda incident: incident["openedAt"])),
+    )
