@@ -228,7 +228,10 @@ class Stack:
             httpx.AsyncClient(trust_env=False, timeout=5)
         )
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self.kafka, metadata_max_age_ms=2000, max_batch_size=900_000, max_request_size=4_000_000
+            bootstrap_servers=self.kafka,
+            metadata_max_age_ms=2000,
+            max_batch_size=900_000,
+            max_request_size=4_000_000,
         )
         await self._producer.start()
         self._exits.push_async_callback(self._producer.stop)
@@ -341,9 +344,7 @@ class Stack:
             stamp = event.get("timestamp")
             at_s = datetime.fromisoformat(stamp).timestamp() if stamp else at_ms / 1000
             self.sent.append((at_s, event))
-        await (
-            await self._producer.send_batch(batch, self.prefix + EVENTS, partition=partition)
-        )
+        await (await self._producer.send_batch(batch, self.prefix + EVENTS, partition=partition))
         self.expected_read += len(events)
 
     async def produce_raw(self, value: bytes | None, *, key: bytes = b"raw") -> tuple[int, int]:

@@ -49,8 +49,7 @@ async def test_an_outage_is_paged_escalated_and_resolved(stack: Stack) -> None:
         message,
         "🔴 P1 availability: breach",
         "@backend-team Availability: 83.3 % of 72 good in the last hour (limit 99 %).",
-        "• *Breach* (P1): 83.3 % of 72 executions in the last hour succeeded; "
-        "the limit is 99.0 %.",
+        "• *Breach* (P1): 83.3 % of 72 executions in the last hour succeeded; the limit is 99.0 %.",
         "95.4 % left, gone in 5 d 3 h at this rate (estimated)",
         "99.5 %",
         "@backend-team",
