@@ -46,7 +46,7 @@ class Sight(NamedTuple):
     rules: tuple[RuleSight, ...]
     spent: bool  # the budget, so far that a freeze begins
     restored: bool  # the budget, so far that the freeze is lifted
-    failing: frozenset[str]  # conversations
+    failing: frozenset[tuple[str, bool]]  # conversations, and whether they still do
     conditions: tuple[bool, ...]  # of the open incidents' steps that are not done
     last_bad_at: int  # where such steps are left, ms
 
@@ -91,8 +91,9 @@ class Trial:
         """
         if self._at >= until or self.slo.definition.distinct or self._seen is None:
             return
-        expected = self._expected(self._held, until)
-        if not expected.estimated or self._is_out_of_reach(self._held, expected):
+        if not self._expected(self._held, self._at).estimated:
+            return
+        if self._is_out_of_reach(self._held, self._expected(self._held, until)):
             return
         if self._look(self._figures(self._held, until)) != self._sight:
             for now in range(self._at + SLOT_MS, until + 1, SLOT_MS):
@@ -199,7 +200,7 @@ class Trial:
             rules=tuple([_rule_sight(s, stands.get(s.rule)) for s in signals.read(self.slo, seen)]),
             spent=spent,
             restored=restored,
-            failing=frozenset(seen.failing),
+            failing=frozenset((n, m.failed_at > m.passed_at) for n, m in seen.failing.items()),
             conditions=conditions,
             last_bad_at=bad_at,
         )
@@ -242,6 +243,9 @@ class Trial:
                 yield incident.p1_since + after_ms
             if step.rule in self._state.rules:
                 yield self._state.rules[step.rule].since + after_ms
+            for state in incident.steps:
+                if state.since is not None:
+                    yield state.since + after_ms
 
 
 def _windows(slo: Slo, route: Route) -> dict[int, None]:

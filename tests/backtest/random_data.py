@@ -45,10 +45,10 @@ def _events(random: Random) -> Iterator[Event]:
         heavy = random.choice((300.0, 600.0, 1500.0))
         until = at + random.choice((0.02, 0.2, 1.0, 8.0, 30.0)) * HOUR_MS
         for _ in range(random.randrange(1, 120)):
+            yield _event(random, int(at), failing, heavy)
             at += random.expovariate(1 / pace_ms)
             if at > until:
                 break
-            yield _event(random, int(at), failing, heavy)
         at += random.choice((0, 0, 60_000, HOUR_MS, 7 * HOUR_MS, 26 * HOUR_MS))
         heavy *= 1.3
 
@@ -119,11 +119,15 @@ def random_slo(random: Random, slo: Slo) -> Slo:
 
 def _route(random: Random, route: Route) -> Route:
     steps = [
-        Step(id="p1", to=("@lead",), how="page", severity="P1", after_s=random.choice((0, 95, 1800)))
+        Step(
+            id="p1", to=("@lead",), how="page", severity="P1", after_s=random.choice((0, 95, 1800))
+        )
     ]
     condition = random.choice((None, Growing(), TooMany(more_than=2, window_s=3600)))
     if random.random() < 0.7:
         rule, after_s = random.choice((None, "breach")), random.choice((0, 125, 3600))
-        more = Step(id="b", to=("@b",), how="notify", rule=rule, after_s=after_s, condition=condition)
+        more = Step(
+            id="b", to=("@b",), how="notify", rule=rule, after_s=after_s, condition=condition
+        )
         steps.append(more)
     return replace(route, steps=tuple(steps), page_p2=random.random() < 0.3)

@@ -56,7 +56,9 @@ def test_policies_judged_together_get_what_each_gets_alone(seed):
 def test_an_outage_is_told_from_its_first_page_to_its_resolve():
     outage = [executed(START_MS + minute * 60_000, good=minute >= 5) for minute in range(130)]
     told = run(lines_of(outage), [POLICY]).outcomes[0].notices
-    assert [(n.at - START_MS, n.kind, n.incident[:13], n.destination, n.page) for n in told][:4] == [
+    assert [(n.at - START_MS, n.kind, n.incident[:13], n.destination, n.page) for n in told][
+        :4
+    ] == [
         (130_000, "trigger", "availability-", "slack:#headless-alerts", False),
         (130_000, "trigger", "availability-", "pagerduty:@backend-team", True),
         (3_900_000 - 0, "resolve", "availability-", "slack:#headless-alerts", False),
@@ -71,7 +73,10 @@ def test_judge_time_is_the_end_of_the_slot_as_in_a_replay():
 
 def test_time_goes_on_after_the_data_as_long_as_in_a_replay():
     outcome = run(lines_of([executed(START_MS)]), [POLICY]).outcomes[0]
-    assert (outcome.begin_ms, outcome.end_ms) == (START_MS + 10_000, START_MS + 10_000 + TAIL_S * 1000)
+    assert (outcome.begin_ms, outcome.end_ms) == (
+        START_MS + 10_000,
+        START_MS + 10_000 + TAIL_S * 1000,
+    )
     assert TAIL_S == replay.TAIL_S
 
 
@@ -80,9 +85,9 @@ def test_events_in_any_order_and_in_arrays_give_the_same():
     events = random_events(random)
     told = run(lines_of(events), [POLICY]).outcomes[0]
     shuffled = random.sample(events, len(events))
-    assert [
-        (n.at, n.id) for n in run(lines_of([shuffled]), [POLICY]).outcomes[0].notices
-    ] == [(n.at, n.id) for n in told.notices]
+    assert [(n.at, n.id) for n in run(lines_of([shuffled]), [POLICY]).outcomes[0].notices] == [
+        (n.at, n.id) for n in told.notices
+    ]
 
 
 def test_a_data_folder_gives_what_its_events_as_lines_give(tmp_path):

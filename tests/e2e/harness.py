@@ -111,7 +111,9 @@ def integrity(at_s: float | None, conversation: str, *, good: bool = False) -> E
     return event if at_s is None else event | {"timestamp": iso(at_s)}
 
 
-async def wait_for(what: Callable[[], Any], why: str, deadline_s: float = PATIENCE_S) -> Any:
+async def wait_for(  # noqa: ANN201 - what it waits for
+    what: Callable[[], Any], why: str, deadline_s: float = PATIENCE_S
+):
     """Wait until it is true, and give what it gave; fails with the last value it had."""
     until = time.monotonic() + deadline_s
     found: Any = None
@@ -359,7 +361,7 @@ class Stack:
         """Ask a worker."""
         return await self._http.get(f"{self.workers[worker].url}{path}")
 
-    async def api(self, path: str, worker: int = 0) -> Any:
+    async def api(self, path: str, worker: int = 0) -> Any:  # noqa: ANN401 - any JSON
         """Ask a worker's API."""
         return (await self.get(path, worker)).raise_for_status().json()
 
@@ -435,8 +437,8 @@ class Stack:
             found: list[Any] = []
             for tp, end in ends.items():
                 while await consumer.position(tp) < end:
-                    for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, []):
-                        found.append(msgspec.json.decode(record.value))
+                    batches = await consumer.getmany(tp, timeout_ms=500)
+                    found += [msgspec.json.decode(r.value) for r in batches.get(tp, [])]
             return found
         finally:
             await consumer.stop()
@@ -460,7 +462,7 @@ def text_of(message: dict[str, Any]) -> str:
 
 
 def trailing(at_s: float, window_s: int) -> tuple[int, int]:
-    """A window's slots as semantics.md has it: begin and end, s. Written a second time on purpose."""
+    """A window's slots by the book, begin and end, s: written a second time on purpose."""
     slot = 10 if window_s <= DAY else 300
     end = (int(at_s) // slot + 1) * slot
     if window_s <= DAY:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import (
-    HOUR,
     MINUTE,
     Stack,
     assert_says,

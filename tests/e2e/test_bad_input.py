@@ -1,4 +1,4 @@
-"""Whatever comes in: counted, rejected with a reason and its place, never a crash or a wrong count."""
+"""Whatever comes in: counted or rejected, with a reason and its place, and never a crash."""
 
 import time
 from pathlib import Path

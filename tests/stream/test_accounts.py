@@ -1,0 +1,119 @@
+"""Rows between memory and Kafka: what is being written is never read as it was before."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app import config
+from app.core.cells import Cells, Counts
+from app.core.chunks import Digest
+from app.core.slots import COARSE
+from app.stream.accounts import ROWS_CACHED, Account
+from app.stream.pulse import Asleep, Pulse
+from app.stream.records import Records
+from app.stream.standing import Standing
+
+POLICY = config.load(Path(__file__).parents[2] / "config")
+SLO = POLICY.slos["availability"]
+HOUR = 3600
+
+
+class Table:
+    """Stands for a Faust table; Kafka acknowledges when the test says so."""
+
+    def __init__(self) -> None:
+        self.data: dict[bytes, bytes] = {}
+        self.acknowledged = asyncio.Event()
+        self.changelog: list[tuple[bytes, bytes | None]] = []
+
+    def send_changelog(
+        self, _partition: int, key: bytes, value: bytes | None
+    ) -> asyncio.Future[bool]:
+        self.changelog.append((key, value))
+        return asyncio.ensure_future(self.acknowledged.wait())
+
+
+@pytest.fixture
+def account() -> Account:
+    tables = {name: Records(Table()) for name in ("fine", "coarse")}
+    for records in tables.values():
+        records.recover()
+    standing = Standing(SLO.id, Records(Table()), Pulse())
+    return Account(SLO, POLICY.ownership.routes[SLO.id], tables, standing)
+
+
+def digest(hour: int, upto: int, total: int) -> Digest:
+    cells = Cells(slots={hour * HOUR: Counts(total=total)})
+    return Digest(
+        slo=SLO.id,
+        definition=SLO.definition.fingerprint(),
+        epoch="e",
+        partition=0,
+        start=0,
+        upto=upto,
+        kafka_ms=0,
+        coarse={hour * HOUR: cells},
+    )
+
+
+async def test_a_row_that_leaves_the_cache_while_it_is_written_is_not_forgotten(
+    account: Account,
+) -> None:
+    for hour in range(ROWS_CACHED):
+        account.take(digest(hour, upto=hour + 1, total=1))
+    news = account.news()
+    for table, values in news.items():
+        account._tables[table].keep(values)
+    for hour in range(ROWS_CACHED, 2 * ROWS_CACHED):  # Kafka has not answered yet
+        account.take(digest(hour, upto=hour + 1, total=1))
+    late = Digest(
+        slo=SLO.id,
+        definition=SLO.definition.fingerprint(),
+        epoch="e",
+        partition=0,
+        start=1000,
+        upto=1001,
+        kafka_ms=0,
+        coarse={0: Cells(slots={300: Counts(total=2)})},
+    )
+    account.take(late)
+    row = account._row(COARSE, "0")
+    assert row.shares["e/0"].folded.slots == {0: Counts(total=1)}
+    assert row.shares["e/0"].open.slots == {300: Counts(total=2)}
+
+
+async def test_rows_that_could_not_be_written_are_news_again_from_cache_or_table(
+    account: Account,
+) -> None:
+    account.take(digest(0, upto=1, total=1))
+    news = account.news()
+    for table, values in news.items():
+        account._tables[table].keep(values)
+    for hour in range(1, 3 * ROWS_CACHED):
+        account.take(digest(hour, upto=hour + 1, total=1))
+        account.news()
+    account.still_news(news)
+    assert account.news()["coarse"] == news["coarse"]
+
+
+async def test_a_recovery_while_kafka_answers_loses_no_value() -> None:
+    table = Table()
+    records = Records(table)
+    records.recover()
+    putting = asyncio.create_task(records.put(0, {"row": b"new"}))
+    await asyncio.sleep(0)
+    assert records.recover() == {"row": [b"new"]}
+    table.acknowledged.set()
+    await putting
+    assert records.get("row") == [b"new"]
+    assert None not in [value for _, value in table.changelog]
+
+
+def test_who_has_slept_never_counts_as_awake_again() -> None:
+    pulse = Pulse()
+    assert pulse.awake()
+    pulse._slept_s = 4.0
+    assert not pulse.awake()
+    with pytest.raises(Asleep):
+        pulse.check()
