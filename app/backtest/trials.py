@@ -87,7 +87,7 @@ class Trial:
         """Time has passed in which nothing was counted, up to `until` (ms).
 
         While there is less than a whole period of data the budget shrinks with time alone. It does
-        so in one direction: where the end sees what the beginning saw, so does all between.
+        so in one direction: where the end is as the beginning was, so is all between.
         """
         if self._at >= until or self.slo.definition.distinct or self._seen is None:
             return
@@ -95,9 +95,15 @@ class Trial:
             return
         if self._is_out_of_reach(self._held, self._expected(self._held, until)):
             return
-        if self._look(self._figures(self._held, until)) != self._sight:
+        if self._turned(self._at) != self._turned(until):
             for now in range(self._at + SLOT_MS, until + 1, SLOT_MS):
                 self._consider(self._figures(self._held, now), now - SLOT_MS, now)
+
+    def _turned(self, now: int) -> list[object]:
+        """All that time alone can turn, each but once, with the windows as they are."""
+        seen = self._figures(self._held, now)
+        found = [(signal.true, signal.held_by) for signal in signals.read(self.slo, seen)]
+        return [*found, self._freeze_sight(seen.budget.consumed)]
 
     def judge(self, before: int, now: int) -> None:
         """Something may have changed since the slice that ended at `before`: judge where it has."""
@@ -120,7 +126,8 @@ class Trial:
         return not (may_turn(windows, allowed) or self._may_fire(windows, allowed))
 
     def end(self, now: int) -> None:
-        """Show the incidents that are still open as they are at the end."""
+        """The data is at its end: show the incidents that are still open as they are."""
+        self.pass_quietly(now)
         still_open = [incident for incident in self._state.lanes.values() if incident.open]
         if still_open:
             self.book.prove(now // 1000)
