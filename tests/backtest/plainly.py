@@ -8,6 +8,7 @@ from app.backtest.sources import Source
 from app.config import Policy
 from app.core import judge as judging
 from app.core import status
+from app.core.incidents import Incident
 from app.core.judge import SloState
 from app.core.notices import Notice
 from app.core.ownership import Route
@@ -35,7 +36,7 @@ class _Plain:
         for incident in judged.changed:
             self.show(incident, now)
 
-    def show(self, incident, now: int) -> None:
+    def show(self, incident: Incident, now: int) -> None:
         self.incidents[incident.key] = status.of_incident(self.slo, incident, self.book.ledger, now)
 
 

@@ -22,7 +22,7 @@ from tests.core.policies import POLICY
         ("alerts.freeze.lifts_below=0.9", ["0.9"]),
     ],
 )
-def test_an_expression_names_values(expression, texts):
+def test_an_expression_names_values(expression: str, texts: list[str]) -> None:
     axis = sweeping.axis_of(expression)
     assert [axis.text(value) for value in axis.values] == texts
     assert expression.startswith(axis.name + "=")
@@ -44,12 +44,12 @@ def test_an_expression_names_values(expression, texts):
         ("alerts.breach.confidence=1", "between 0.5 and 1"),
     ],
 )
-def test_a_bad_expression_is_explained(expression, why):
+def test_a_bad_expression_is_explained(expression: str, why: str) -> None:
     with pytest.raises(UserError, match=why):
         sweeping.axis_of(expression)
 
 
-def test_a_value_is_set_where_the_rule_is_and_nowhere_else():
+def test_a_value_is_set_where_the_rule_is_and_nowhere_else() -> None:
     axis = sweeping.axis_of("alerts.availability.fast-burn.consumed=0.3")
     (swept,) = sweeping.policies(axis, POLICY)
     consumed = {slo.id: [rule.consumed for rule in slo.burns] for slo in swept.slos.values()}
@@ -62,7 +62,7 @@ def test_a_value_is_set_where_the_rule_is_and_nowhere_else():
     }
 
 
-def test_a_quantiles_threshold_is_also_what_is_counted_beyond_it():
+def test_a_quantiles_threshold_is_also_what_is_counted_beyond_it() -> None:
     axis = sweeping.axis_of("alerts.latency.breach.threshold=45000")
     slo = sweeping.policies(axis, POLICY)[0].slos["latency"]
     assert (slo.breach.threshold, slo.definition.limit) == (45_000.0, 45_000.0)
@@ -75,6 +75,6 @@ def test_a_quantiles_threshold_is_also_what_is_counted_beyond_it():
         ("alerts.data-integrity.fast-burn.consumed=0.1", "no SLO has that setting"),
     ],
 )
-def test_a_setting_that_nothing_has_is_refused(expression, why):
+def test_a_setting_that_nothing_has_is_refused(expression: str, why: str) -> None:
     with pytest.raises(UserError, match=why):
         sweeping.policies(sweeping.axis_of(expression), POLICY)
