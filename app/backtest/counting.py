@@ -1,16 +1,16 @@
 """Counting along a tape: each definition is counted once, whatever number of policies judge it."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from math import inf
 
 from app.core import rows
-from app.core.cells import NOTHING, Cells
-from app.core.folding import Entry, Folder, Population, group
+from app.core.cells import NOTHING, Cells, Counts
+from app.core.folding import Entry, Folder, Population, Tally, group
 from app.core.ledger import Ledger
 from app.core.rows import Row
 from app.core.sheets import Sheet
-from app.core.slos import Definition
+from app.core.slos import Clause, Definition
 from app.core.slots import (
     COARSE,
     COARSE_ROW_S,
@@ -26,9 +26,6 @@ from app.core.slots import (
 
 SOURCE = "backtest/0"
 """The one partition that a backtest reads."""
-
-ByEvent = Mapping[str, list[Entry]]
-"""The entries of one slot, by the name of their event."""
 
 
 class Evidence:
@@ -90,6 +87,9 @@ class Book:
         self._has_empty = True  # a watched window holds nothing: what comes next may leave first
         self._rows: dict[str, dict[int, Row]] = {name: {} for name in GRAINS}
         self._fed = 0
+        self._counts: dict[int, Counts] = {}  # by slot: counted, not fed yet
+        self._bad_at: dict[int, int] = {}  # the newest bad event among them, ms
+        self._entries: dict[int, list[Entry]] = {}  # in place of them, where a digest is made
 
     def watch(self, windows: Sequence[int]) -> None:
         """Look out for these windows (s) losing what they hold."""
@@ -101,9 +101,31 @@ class Book:
                 known.add(after_s)
                 self._leaving.append(_Leaving(self._fine if fine else self._coarse, after_s))
 
-    def counts(self, events: ByEvent) -> bool:
-        """Whether any of these events are counted here."""
-        return any(name in self.folder.events for name in events)
+    def count(self, populations: Sequence[Population]) -> None:
+        """Count events ahead of their time; each slot's are fed when it has come."""
+        known = [one for one in populations if one.event in self.folder.events]
+        for population in known:
+            if self._is_whole:
+                for entry in population.entries:
+                    self._entries.setdefault(slot_of(entry.at // 1000, FINE_S), []).append(entry)
+            else:
+                for clause, tally in self.folder.clauses(population.event):
+                    found = tally(population)
+                    if found is not None:
+                        self._count(clause, found)
+
+    def _count(self, clause: Clause, found: Tally) -> None:
+        if not clause.passes:
+            for slot, counts in found.by_slot(self.folder.definition.limit):
+                have = self._counts.get(slot)
+                self._counts[slot] = counts if have is None else have.plus(counts)
+        for entry in found.bad:
+            slot = slot_of(entry.at // 1000, FINE_S)
+            self._bad_at[slot] = max(entry.at, self._bad_at.get(slot, 0))
+
+    def has(self, slot: int) -> bool:
+        """Whether anything was counted in this slot (s) that is not fed yet."""
+        return slot in self._counts or slot in self._entries
 
     def loses(self, now_s: int) -> bool:
         """Whether a watched window has lost something by now; says so once."""
@@ -118,27 +140,14 @@ class Book:
         self._next_leave = min(coming, default=inf)
         self._has_empty = inf in coming
 
-    def feed(self, slot: int, events: ByEvent) -> None:
-        """Count the events of a slot (s)."""
+    def feed(self, slot: int) -> None:
+        """The slot (s) has come: what was counted in it enters the ledger."""
         if self._is_whole:
-            self._feed_whole(slot, events)
+            self._feed_whole(slot, self._entries.pop(slot))
         else:
-            self._feed_counts(slot, events)
+            self._feed_counts(slot, self._counts.pop(slot), self._bad_at.pop(slot, 0))
 
-    def _feed_counts(self, slot: int, events: ByEvent) -> None:
-        counts, bad_at = NOTHING, 0
-        for name, entries in events.items():
-            for clause, tally in self.folder.clauses(name):
-                found = tally(Population(name, entries, fine=True))
-                if found is not None:
-                    counts = (
-                        counts
-                        if clause.passes
-                        else counts.plus(found.total(self.folder.definition.limit))
-                    )
-                    bad_at = max(bad_at, max((entry.at for entry in found.bad), default=0))
-        if not counts.total and not bad_at:
-            return
+    def _feed_counts(self, slot: int, counts: Counts, bad_at: int) -> None:
         fine = Cells(slots={slot: counts}, last_bad_at=bad_at)
         self.ledger.replace(FINE, slot_of(slot, FINE_ROW_S), fine)
         coarse = slot_of(slot, COARSE_S)
@@ -149,10 +158,10 @@ class Book:
         self._occupy(slot)
         self.last_bad_at = max(self.last_bad_at, bad_at)
 
-    def _feed_whole(self, slot: int, events: ByEvent) -> None:
+    def _feed_whole(self, slot: int, entries: list[Entry]) -> None:
         """By a digest, as live: conversations unite, gauges replace each other."""
         sheet = Sheet(self.folder, SOURCE, 0)
-        sheet.fold(group(entry for entries in events.values() for entry in entries))
+        sheet.fold(group(entries))
         digest = sheet.digest(start=self._fed, upto=self._fed + 1, kafka_ms=slot * 1000, final=True)
         self._fed += 1
         if digest is None:
@@ -196,11 +205,3 @@ class Book:
             kept = self._rows[grain.name]
             for start in [s for s in kept if s < now_ms // 1000 - grain.kept_s - grain.row_s]:
                 del kept[start]
-
-
-def by_event(entries: Iterable[Entry]) -> ByEvent:
-    """Entries by the names of their events."""
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(entry.event.event, []).append(entry)
-    return found

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from app.backtest.counting import Book, Evidence, by_event
+from app.backtest.counting import Book, Evidence
 from app.backtest.running import EXPIRE_MS, Outcome
 from app.backtest.sources import Source
 from app.config import Policy
 from app.core import judge as judging
 from app.core import status
+from app.core.folding import group
 from app.core.incidents import Incident
 from app.core.judge import SloState
 from app.core.notices import Notice
@@ -49,12 +50,13 @@ def run_plainly(source: Source, policy: Policy) -> Outcome:
     for cut in source.slices():
         end = cut.end_ms
         begin, expired = begin or end, expired or end
-        slot, events = end // 1000 - 10, by_event(cut.entries)
+        slot = end // 1000 - 10
         for one in all_of_them:
             if cut.entries:
                 one.evidence.take(slot, cut.entries)
-            if one.book.counts(events):
-                one.book.feed(slot, events)
+            one.book.count(group(cut.entries))
+            if one.book.has(slot):
+                one.book.feed(slot)
             one.judge(end)
         if end - expired >= EXPIRE_MS:
             expired = end
