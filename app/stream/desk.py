@@ -100,16 +100,19 @@ class Desk:
                     await self._judge_up_to_now(account)
 
     async def _judge_up_to_now(self, account: Account) -> None:
-        """In a replay: at the end of every slot since the last judgement, then now.
+        """In a replay: at the end of every slot since the last judgement.
 
-        Slots after a moment are in no window that ends at it, so it does not matter that the
-        digests of a whole minute are counted already.
+        The digests of a whole minute are counted already, but a moment within a slot sees none of
+        the slots after it: its last millisecond knows what is known when the slot has ended.
         """
-        now = self._judge_time(account.slo.id)
-        at = account.standing.state.judged_at
-        while at and now is not None and (at := at + FINE_S * 1000) < now:
+        now, step = self._judge_time(account.slo.id), FINE_S * 1000
+        if now is None:
+            return
+        judged_at = account.standing.state.judged_at
+        at = ((judged_at + 1) // step + 1) * step - 1 if judged_at else now // step * step - 1
+        while at < now:
             await self._judge(account, at)
-        await self._judge(account)
+            at += step
 
     async def touched(self, account: Account) -> None:
         """A digest has changed this account: judge it at once."""
