@@ -9,6 +9,7 @@ import httpx
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from app.backtest import scoring
 from app.core.events import parse_timestamp
 from app.core.labels import Label, Score, score
 from app.core.notices import Notice
@@ -21,15 +22,6 @@ JUDGED_WITHIN_S = 3600.0
 _POLL_S = 0.5
 
 _notice = msgspec.json.Decoder(Notice).decode
-
-
-class _Written(msgspec.Struct, rename={"begin": "from", "end": "to"}):
-    """A label as the data folder's file writes it."""
-
-    slo: str
-    begin: str
-    end: str
-    what: str = ""
 
 
 async def judged_until(url: str, until_ms: int) -> bool:
@@ -65,20 +57,12 @@ async def told(settings: Settings) -> list[Notice]:
 
 
 def labels_of(data: Path) -> list[Label]:
-    """The labelled incidents of a data folder; none where it has no file of them."""
+    """The labelled incidents of a data folder; none where it has no file of them.
+
+    Raises UserError where the file cannot be read.
+    """
     path = data / LABELS
-    if not path.exists():
-        return []
-    written = msgspec.json.decode(path.read_bytes(), type=list[_Written])
-    return [
-        Label(
-            slo=one.slo,
-            begin=parse_timestamp(one.begin),
-            end=parse_timestamp(one.end),
-            what=one.what,
-        )
-        for one in written
-    ]
+    return scoring.labels_of(path) if path.exists() else []
 
 
 def lines(notices: list[Notice], labels: list[Label]) -> Iterator[str]:
