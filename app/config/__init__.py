@@ -1,0 +1,6 @@
+"""Configuration: `slos.yaml` and `ownership.yaml`, checked whole, each error with file and path."""
+
+from app.config.lints import hints
+from app.config.policy import ConfigError, Policy, load
+
+__all__ = ["ConfigError", "Policy", "hints", "load"]

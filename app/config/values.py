@@ -1,0 +1,106 @@
+"""What stands in the files: durations, windows, conditions, fields, each checked when read."""
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from app.core.events import Event, Metadata
+from app.core.slos import Condition, Operator
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST_WINDOW_S = 30 * 86_400
+
+
+def _seconds(value: object) -> int:
+    match = re.fullmatch(r"(\d+)([smhd])", str(value))
+    if match is None:
+        raise ValueError(f"{value!r} is no duration: write 30s, 5m, 1h or 30d")
+    return int(match[1]) * _UNITS_S[match[2]]
+
+
+def _window(value: object) -> int:
+    seconds = _seconds(value)
+    if seconds % 10 or not 10 <= seconds <= _LONGEST_WINDOW_S:
+        raise ValueError(f"a window is a multiple of 10s, 30d at most, not {value}")
+    return seconds
+
+
+_NUMBERS = {
+    "duration_ms",
+    "success",
+    "metadata.memoryMB",
+    "metadata.tmuxSuccess",
+    "metadata.headlessSuccess",
+    "metadata.match",
+    "metadata.count",
+}
+_VALUES = {"duration_ms", "metadata.memoryMB", "metadata.count"}  # bounded when decoded
+_FIELDS = {*Event.__struct_fields__} | {f"metadata.{n}" for n in Metadata.__struct_fields__}
+_CONDITION = re.compile(r"\s*([\w.]+)\s*(==|!=|>=|<=|>|<)\s*(.+?)\s*")
+
+
+def _condition(value: object) -> Condition:
+    match = _CONDITION.fullmatch(str(value))
+    if match is None:
+        raise ValueError(f"{value!r} is no condition: write FIELD OPERATOR VALUE")
+    field, operator, text = match.groups()
+    if field not in _FIELDS:
+        raise ValueError(f"unknown field {field!r}; known are {', '.join(sorted(_FIELDS))}")
+    literal = _literal(text)
+    if operator not in ("==", "!="):
+        _check_order(field, operator, literal)
+    return Condition(field, _checked_operator(operator), literal)
+
+
+def _literal(text: str) -> float | str:
+    try:
+        literal = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{text!r} cannot be read as a number or a text") from error
+    if not isinstance(literal, int | float | str):
+        raise ValueError(f"{text!r} is neither a number nor a text")  # noqa: TRY004 - pydantic's
+    return literal
+
+
+def _check_order(field: str, operator: str, literal: float | str) -> None:
+    if field not in _NUMBERS:
+        raise ValueError(f"{field} is no number, so {operator} says nothing of it")
+    if isinstance(literal, str):
+        raise ValueError(f"{field} {operator} needs a number, not {literal!r}")  # noqa: TRY004
+
+
+def _checked_operator(operator: str) -> Operator:
+    found: Operator = next(known for known in get_args(Operator) if known == operator)
+    return found
+
+
+def _field(value: object) -> str:
+    if value not in _FIELDS:
+        raise ValueError(f"unknown field {value!r}; known are {', '.join(sorted(_FIELDS))}")
+    return str(value)
+
+
+def _value(value: object) -> str:
+    field = _field(value)
+    if field not in _VALUES:
+        raise ValueError(f"{field!r} is no number to add up; choose {', '.join(sorted(_VALUES))}")
+    return field
+
+
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+Window = Annotated[int, BeforeValidator(_window)]
+Conditions = tuple[Annotated[Any, BeforeValidator(_condition)], ...]
+Value = Annotated[str, BeforeValidator(_value)]
+Field_ = Annotated[str, BeforeValidator(_field)]
+Owner = Annotated[str, Field(pattern=r"^@[\w.-]{1,60}$")]
+Channel = Annotated[str, Field(pattern=r"^#[\w.-]{1,80}$")]
+Severity = Literal["P1", "P2"]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Model(BaseModel):
+    """One mapping of a file; a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
