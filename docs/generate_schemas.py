@@ -13,8 +13,8 @@ import msgspec
 from app import topics
 from app.bridge.cursors import Cursor
 from app.core.chunks import Message
+from app.core.commands import Command
 from app.core.events import Event
-from app.core.judge import Command
 from app.core.notices import Notice
 from app.core.reading import Rejected
 from app.delivery.deliveries import Delivery

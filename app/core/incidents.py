@@ -19,7 +19,7 @@ State = Literal["firing", "acknowledged", "resolved"]
 
 TRANSITIONS: dict[str, dict[str, State]] = {
     "firing": {"ack": "acknowledged", "recovered": "resolved"},
-    "acknowledged": {"recovered": "resolved", "raised": "firing"},
+    "acknowledged": {"recovered": "resolved", "raised": "firing", "unack": "firing"},
     "resolved": {"fired again": "firing"},
 }
 """What may follow what; the documentation's diagram is drawn from it."""
@@ -431,6 +431,15 @@ def acknowledge(before: Incident, lane: Lane, who: Acknowledged) -> Step_:
                 )
             )
     return incident, changes
+
+
+def unacknowledge(before: Incident, lane: Lane, who: Acknowledged) -> Step_:
+    """Nobody has it any longer: it is as it was before somebody took it."""
+    if before.state != "acknowledged":
+        return before, []
+    incident = replace(before, state="firing", acknowledged=None)
+    reason = f"no longer acknowledged, says {who.by} ({who.via})"
+    return _tell(incident, lane, "update", who.at, reason, page=False)
 
 
 def escalate(

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from app.core import figures, freezes, incidents, rules, signals, stories
 from app.core.figures import Figures
 from app.core.freezes import Freeze, FreezeChange
-from app.core.incidents import Acknowledged, Change, FiringRule, Incident, Lane
+from app.core.incidents import Change, FiringRule, Incident, Lane
 from app.core.ledger import Ledger
 from app.core.notices import Notice, Story
 from app.core.ownership import Route, slack
@@ -35,6 +35,7 @@ class SloState(msgspec.Struct, frozen=True, kw_only=True):
     cleared_at: dict[str, int] = {}  # lane → when an operator resolved it, ms of event time
     broken: dict[str, str] = {}  # the alerter's own: destinations that refuse, and why
     unsent: tuple[Notice, ...] = ()  # decided, stored, not yet handed to slo.notices
+    obeyed: tuple[str, ...] = ()  # the newest commands that were carried out, by id
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,11 +46,12 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     signals: tuple[Signal, ...]
     notices: tuple[Notice, ...]
     changed: tuple[Incident, ...]  # for slo.alerts
+    decided: bool = False  # the state holds something new that nobody is told of
 
     @property
     def news(self) -> bool:
         """Something happened that must be stored."""
-        return bool(self.notices or self.changed)
+        return bool(self.notices or self.changed or self.decided)
 
 
 def lane_of(rule: str) -> str:
@@ -98,6 +100,12 @@ def weigh(
         notices=(*notices, *told),
         changed=tuple(changed),
     )
+
+
+def look(slo: Slo, state: SloState, ledger: Ledger, now: int) -> tuple[Figures, tuple[Signal, ...]]:
+    """How things stand, without a judgement."""
+    seen = _without_cleared(figures.read(slo, ledger, now), state)
+    return seen, signals.read(slo, seen)
 
 
 def _lane_names(slo: Slo) -> list[str]:
@@ -243,52 +251,3 @@ def keep_time(slo: Slo, route: Route, before: SloState, ledger: Ledger, now: int
         notices=tuple(told),
         changed=tuple({c.incident.key: c.incident for c in changes}.values()),
     )
-
-
-class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator wants: a value of `slo.commands`."""
-
-    id: str
-    kind: str  # "ack", "resolve"
-    slo: str
-    incident: str
-    by: str
-    at: int
-    via: str = "api"
-    why: str = ""
-
-
-def obey(
-    slo: Slo, route: Route, before: SloState, ledger: Ledger, command: Command, now: int
-) -> Judged:
-    """Carry out an operator's command; one that names no open incident changes nothing."""
-    seen = _without_cleared(figures.read(slo, ledger, now), before)
-    found = signals.read(slo, seen)
-    state, changes = _commanded(slo, route, before, seen, command, now)
-    told = [n for change in changes for n in stories.tell(slo, route, change, seen, found, ledger)]
-    changed = tuple(changes[-1].incident for _ in changes[:1])
-    return Judged(state=state, figures=seen, signals=found, notices=tuple(told), changed=changed)
-
-
-def _commanded(
-    slo: Slo, route: Route, before: SloState, seen: Figures, command: Command, now: int
-) -> tuple[SloState, list[Change]]:
-    for name, incident in before.lanes.items():
-        if incident.key != command.incident or not incident.open:
-            continue
-        where = lane(slo, route, name)
-        if command.kind == "ack":
-            who = Acknowledged(command.by, now, command.via)
-            after, changes = incidents.acknowledge(incident, where, who)
-            return replace(before, lanes={**before.lanes, name: after}), changes
-        after, changes = incidents.resolve(incident, where, now, by=command.by, why=command.why)
-        return (
-            replace(
-                before,
-                lanes={**before.lanes, name: after},
-                rules={r: s for r, s in before.rules.items() if lane_of(r) != name},
-                cleared_at={**before.cleared_at, name: max(now, seen.last_bad_at)},
-            ),
-            changes,
-        )
-    return before, []

@@ -10,10 +10,12 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from app.core import incidents, rules, stories
+from app.core import incidents, operating, rules, stories
+from app.core.commands import Broken, Command, Mended
 from app.core.incidents import Change, FiringRule, Incident, Lane
 from app.core.judge import SloState
 from app.core.notices import Notice, Severity, Story
+from app.core.operating import Carry, Obeyed, Post
 from app.core.ownership import Route
 from app.core.rules import INACTIVE, Timing
 from app.core.signals import Signal
@@ -123,6 +125,29 @@ def check(before: SloState, vitals: Vitals, route: Route, now: int) -> Checked:
     return Checked(
         state=replace(state, judged_at=now), notices=tuple(notices), changed=tuple(changed)
     )
+
+
+def obey(before: SloState, command: Command, route: Route, now: int) -> Checked:
+    """Carry out an operator's command, or hear that a destination is broken or mended."""
+    post = Post(lambda name: lane_of(name, route), now)
+    after = operating.carry_out(before, command, post, _COMMANDS)
+    return Checked(
+        state=after.state,
+        notices=tuple(n for change in after.changes for n in tell(route, change)),
+        changed=tuple(change.incident for change in after.changes[-1:]),
+    )
+
+
+def _break(state: SloState, command: Broken, _: Post) -> Obeyed:
+    return Obeyed(state=replace(state, broken={**state.broken, command.destination: command.why}))
+
+
+def _mend(state: SloState, command: Mended, _: Post) -> Obeyed:
+    broken = {name: why for name, why in state.broken.items() if name != command.destination}
+    return Obeyed(state=replace(state, broken=broken))
+
+
+_COMMANDS: dict[type, Carry] = {**operating.OF_INCIDENTS, Broken: _break, Mended: _mend}
 
 
 def lane_of(name: str, route: Route) -> Lane:

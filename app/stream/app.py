@@ -11,7 +11,7 @@ from faust.types import TP
 
 from app.clock import Clock
 from app.config import Policy
-from app.core.judge import Command
+from app.core.commands import Command
 from app.core.slots import GRAINS
 from app.core.vitals import ALERTER
 from app.delivery.dispatcher import Presentation

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
 
 import faust
 import httpx
@@ -11,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from rich.console import Console
 
 from app.clock import Clock
-from app.core.judge import Command
+from app.core.commands import Broken, Command, Mended
 from app.core.notices import Notice
 from app.core.vitals import ALERTER
 from app.delivery import console, outbox
@@ -162,24 +164,23 @@ class Delivering:
         await self._send(DELIVERIES, delivery.incident, delivery)
 
     async def _broken(self, destination: str, reason: str) -> None:
-        await self._say("broken", destination, reason)
+        await self._say(Broken(destination=destination, why=reason, **self._as_sender("broken")))
 
     async def _mended(self, destination: str) -> None:
-        await self._say("mended", destination, "")
+        await self._say(Mended(destination=destination, **self._as_sender("mended")))
 
-    async def _say(self, kind: str, destination: str, why: str) -> None:
-        """Tell the alerter's own judge, who tells people."""
+    def _as_sender(self, what: str) -> dict[str, Any]:
         now = self._clock()
-        command = Command(
-            id=f"{kind}/{destination}/{now}",
-            kind=kind,
-            slo=ALERTER,
-            incident=destination,
-            by="deliver",
-            at=now,
-            via="deliver",
-            why=why,
-        )
+        return {
+            "id": f"{what}/{uuid4().hex}",
+            "slo": ALERTER,
+            "by": "deliver",
+            "at": now,
+            "via": "deliver",
+        }
+
+    async def _say(self, command: Command) -> None:
+        """Tell the alerter's own judge, who tells people."""
         await self._send(COMMANDS, ALERTER, command)
 
     async def _send(self, topic: str, key: str, value: object) -> None:

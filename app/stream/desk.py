@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from app.clock import Clock
 from app.config import Policy
-from app.core import figures, status, vitals
+from app.core import figures, operating, status, vitals
 from app.core import judge as judging
 from app.core.chunks import Watermark
-from app.core.judge import Command, Judged, SloState
+from app.core.commands import Command
+from app.core.judge import Judged, SloState
 from app.core.slots import FINE_S
 from app.core.watermarks import Board
 from app.metrics import Metrics
@@ -148,7 +149,7 @@ class Desk:
         async with self._turn:
             state = account.standing.state
             now = max(self._judge_time(command.slo) or 0, state.judged_at)
-            judged = judging.obey(account.slo, account.route, state, account.ledger, command, now)
+            judged = operating.obey(account.slo, account.route, state, account.ledger, command, now)
             await self._carry_out(account, judged, now)
 
     def _judge_time(self, slo: str) -> int | None:

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from app.clock import Clock
 from app.config import Policy
-from app.core import incidents, status, vitals
-from app.core.incidents import Acknowledged, Change, Incident
-from app.core.judge import Command, SloState
+from app.core import status, vitals
+from app.core.commands import Command
+from app.core.incidents import Incident
+from app.core.judge import SloState
 from app.core.notices import Notice
 from app.core.vitals import ALERTER
 from app.core.watermarks import Board
@@ -69,32 +70,8 @@ class Vigil:
         if own is None:
             return
         async with self._turn:
-            if command.kind in ("broken", "mended"):
-                broken = {d: w for d, w in own.state.broken.items() if d != command.incident}
-                if command.kind == "broken":
-                    broken[command.incident] = command.why
-                await self._carry_out(own, replace(own.state, broken=broken), (), ())
-                return
-            state, changes = self._commanded(own.state, command)
-            told = tuple(n for change in changes for n in vitals.tell(self._route, change))
-            changed = tuple(change.incident for change in changes[-1:])
-            await self._carry_out(own, state, told, changed)
-
-    def _commanded(self, state: SloState, command: Command) -> tuple[SloState, list[Change]]:
-        now = self._clock()
-        for name, incident in state.lanes.items():
-            if incident.key != command.incident or not incident.open:
-                continue
-            lane = vitals.lane_of(name, self._route)
-            if command.kind == "ack":
-                who = Acknowledged(command.by, now, command.via)
-                after, changes = incidents.acknowledge(incident, lane, who)
-            else:
-                after, changes = incidents.resolve(
-                    incident, lane, now, by=command.by, why=command.why
-                )
-            return replace(state, lanes={**state.lanes, name: after}), changes
-        return state, []
+            obeyed = vitals.obey(own.state, command, self._route, self._clock())
+            await self._carry_out(own, obeyed.state, obeyed.notices, obeyed.changed)
 
     async def _carry_out(
         self,
@@ -128,5 +105,6 @@ class Vigil:
 def _moved(before: SloState, after: SloState) -> bool:
     was = {rule: one.state for rule, one in before.rules.items()}
     return was != {rule: one.state for rule, one in after.rules.items()} or (
-        (before.broken, before.caught_up) != (after.broken, after.caught_up)
+        (before.broken, before.caught_up, before.obeyed)
+        != (after.broken, after.caught_up, after.obeyed)
     )

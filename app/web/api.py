@@ -1,21 +1,15 @@
-"""The API: JSON in, JSON out."""
+"""The API, as far as it is read: JSON out. What changes something is in `app.web.orders`."""
 
-import secrets
 from typing import Any
 
 import msgspec
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from app.core.judge import Command
 from app.web import gauges, views
 from app.web.problems import Problem
-from app.web.sending import NotSent
 from app.web.surroundings import SURROUNDINGS, Surroundings
 from app.web.views import CHANGES, STATES, Document
-
-BY_CHARS = 100
-WHY_CHARS = 1000
 
 routes = web.RouteTableDef()
 
@@ -97,59 +91,6 @@ async def ready(request: web.Request) -> web.Response:
 
 def _probe(name: str, well: bool, reasons: tuple[str, ...]) -> web.Response:  # noqa: FBT001
     return json_answer({name: well, "reasons": reasons}, 200 if well else 503)
-
-
-class Order(msgspec.Struct, frozen=True):
-    """The body of an acknowledgement or a resolve: who, and why."""
-
-    by: str = "api"
-    why: str = ""
-
-
-@routes.post("/api/incidents/{key}/{kind:ack|resolve}")
-async def command(request: web.Request) -> web.Response:
-    """Hand a command to the judge: 202, it is carried out within a second or so."""
-    around = request.app[SURROUNDINGS]
-    kind = request.match_info["kind"]
-    found = asked_incident(request)
-    order = _checked(await _order(request), kind)
-    if found["state"] == "resolved":
-        raise Problem(409, f"{found['key']} is resolved already, since {found['resolvedAt']}.")
-    sent = Command(
-        id=secrets.token_hex(16),
-        kind=kind,
-        slo=found["slo"],
-        incident=found["key"],
-        by=order.by.strip(),
-        at=around.clock(),
-        why=order.why.strip(),
-    )
-    try:
-        await around.commands.send(sent)
-    except NotSent as error:
-        raise Problem(503, f"{error}.", {"Retry-After": "10"}) from error
-    return json_answer({"id": sent.id, "kind": kind, "incident": sent.incident}, 202)
-
-
-async def _order(request: web.Request) -> Order:
-    body = await request.read()
-    try:
-        return msgspec.json.decode(body or b"{}", type=Order)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Problem(
-            400, f'The body is JSON, as in {{"by": "…", "why": "…"}}: {error}.'
-        ) from error
-
-
-def _checked(order: Order, kind: str) -> Order:
-    by, why = order.by.strip(), order.why.strip()
-    if not by or len(by) > BY_CHARS or not by.isprintable():
-        raise Problem(400, f"by is a name of up to {BY_CHARS} characters.")
-    if kind == "resolve" and not why:
-        raise Problem(400, "why is missing: say what was done, it goes into the history.")
-    if len(why) > WHY_CHARS or not "".join(why.split()).isprintable():
-        raise Problem(400, f"why is a text of up to {WHY_CHARS} characters.")
-    return order
 
 
 def check_caught_up(around: Surroundings) -> None:

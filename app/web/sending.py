@@ -6,7 +6,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from app.core.judge import Command
+from app.core.commands import Command
 from app.kafka import client_options, topic_name
 from app.settings import Settings
 from app.topics import COMMANDS, partition_of

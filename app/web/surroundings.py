@@ -8,7 +8,7 @@ from aiohttp import web
 
 from app.clock import Clock
 from app.config import Policy
-from app.core.judge import Command
+from app.core.commands import Command
 from app.metrics import Metrics
 from app.settings import Settings
 from app.web.mirror import Document

@@ -16,7 +16,7 @@ from aiohttp import web
 from click.testing import CliRunner, Result
 
 from app.cli import burnrate
-from app.core.judge import Command
+from app.core.commands import Acknowledge, Resolve
 from app.errors import UserError
 from app.web.server import serving
 from tests.web import samples
@@ -170,8 +170,8 @@ def test_ack_and_resolve(serve: Callable[..., tuple[Serving, Burnrate]]) -> None
         "via": "api",
     }
     assert server.sent.commands == [
-        Command(id=first.id, kind="ack", why="", **common),
-        Command(id=second.id, kind="resolve", why="key renewed", **common),
+        Acknowledge(id=first.id, **common),
+        Resolve(id=second.id, why="key renewed", **common),
     ]
 
 

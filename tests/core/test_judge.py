@@ -14,6 +14,7 @@ HEADLESS = "slack:#headless-alerts"
 
 PAGED = [Told("trigger", HEADLESS, False), Told("trigger", BACKEND, True)]
 RESOLVED = [Told("resolve", HEADLESS, False), Told("resolve", BACKEND, False)]
+ACKNOWLEDGED = [Told("ack", HEADLESS, False), Told("ack", BACKEND, False)]
 
 BREACH_ONLY = replace(AVAILABILITY, burns=(), freeze=None)
 """So that one bad hour is one rule."""
@@ -575,3 +576,24 @@ def test_the_ids_of_notices_are_all_different_and_the_same_when_judged_again() -
     ids = [notice.id for notice in told()]
     assert len(set(ids)) == len(ids)
     assert ids == [notice.id for notice in told()]
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+def test_the_same_command_read_twice_is_one() -> None:
+    watch = outage()
+    assert watch.command("ack") == ACKNOWLEDGED
+    assert watch.command("unack") == [Told("update", HEADLESS, False)]
+    watch.commands -= 2
+    assert watch.command("ack") == []
+    assert watch.incident().state == "firing"
+
+
+def test_of_two_who_take_it_the_first_has_it() -> None:
+    watch = outage()
+    assert watch.command("ack", via="slack") == ACKNOWLEDGED
+    assert watch.command("ack", via="pagerduty") == []
+    taken = watch.incident().acknowledged
+    assert taken is not None
+    assert (taken.by, taken.via) == ("kim", "slack")

@@ -6,8 +6,10 @@ import msgspec
 from msgspec.structs import replace
 
 from app.core import judge as judging
+from app.core import operating
+from app.core.commands import Acknowledge, Command, Resolve, Unacknowledge
 from app.core.incidents import Incident
-from app.core.judge import Command, Judged, SloState
+from app.core.judge import Judged, SloState
 from app.core.ownership import Route
 from app.core.reading import Record
 from app.core.slos import Slo
@@ -18,6 +20,9 @@ from tests.core.policies import ROUTES
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
+
+
+KINDS = {"ack": Acknowledge, "unack": Unacknowledge, "resolve": Resolve}
 
 
 class Told(NamedTuple):
@@ -40,6 +45,7 @@ class Watch:
         self.offset = 0
         self.notices: list[judging.Notice] = []
         self.judged: Judged | None = None
+        self.commands = 0
 
     def happen(self, count: int = 1, *, at: int | None = None, **fields: object) -> None:
         """So many events, at a time in ms (now)."""
@@ -88,18 +94,22 @@ class Watch:
 
     def command(self, kind: str, *, via: str = "api", lane: str = "main") -> list[Told]:
         """An operator's command for the open incident."""
-        command = Command(
-            id="1",
-            kind=kind,
-            slo=self.slo.id,
-            incident=self.incident(lane).key,
-            by="kim",
-            at=self.now,
-            via=via,
-            why="fixed",
-        )
+        self.commands += 1
+        about = {
+            "id": str(self.commands),
+            "slo": self.slo.id,
+            "incident": self.incident(lane).key,
+            "by": "kim",
+            "at": self.now,
+            "via": via,
+        }
+        more = {"why": "fixed"} if kind == "resolve" else {}
+        return self.obey(KINDS[kind](**about, **more))
+
+    def obey(self, command: Command) -> list[Told]:
+        """Any command."""
         return self._keep(
-            judging.obey(
+            operating.obey(
                 self.slo, self.route, self.state, self.library.ledger(self.slo), command, self.now
             )
         )

@@ -15,6 +15,7 @@ from app import config, topics
 from app.bridge.cursors import Cursor, Place
 from app.core import judge, status, vitals
 from app.core.chunks import Digest, Heartbeat, PartitionMark, Watermark
+from app.core.commands import Acknowledge
 from app.core.folding import Folder
 from app.core.judge import Judged, SloState
 from app.core.ledger import Ledger
@@ -180,6 +181,6 @@ def test_what_is_told_holds_to_its_schemas() -> None:
 def test_rejections_commands_and_cursors_hold_to_their_schemas() -> None:
     (rejected,) = reading()[1].rejected
     check(topics.REJECTED, rejected)
-    command = judge.Command(id="1", kind="ack", slo="latency", incident="k", by="alice", at=NOW)
+    command = Acknowledge(id="1", slo="latency", incident="k", by="alice", at=NOW)
     check(topics.COMMANDS, command)
     check(topics.CURSORS, Cursor(owner="b1", metrics=Place(last_id=7, seen=("m",))))

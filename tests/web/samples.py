@@ -14,6 +14,7 @@ from app import config
 from app.config import Policy
 from app.core import judge as judging
 from app.core import rows, signals, status
+from app.core.commands import Command
 from app.core.events import parse_timestamp
 from app.core.folding import Folder
 from app.core.judge import Judged, SloState
@@ -178,9 +179,9 @@ class Sent:
     """A command sender that keeps what it is given."""
 
     def __init__(self) -> None:
-        self.commands: list[judging.Command] = []
+        self.commands: list[Command] = []
 
-    async def send(self, command: judging.Command) -> None:
+    async def send(self, command: Command) -> None:
         self.commands.append(command)
 
 

@@ -1,0 +1,100 @@
+"""The API, as far as it changes something: orders in, commands for the judge out."""
+
+import secrets
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from app.core.commands import Acknowledge, Command, Resolve
+from app.web.api import asked_incident, json_answer
+from app.web.problems import Problem
+from app.web.sending import NotSent
+from app.web.surroundings import SURROUNDINGS, Surroundings
+
+BY_CHARS = 100
+WHY_CHARS = 1000
+
+routes = web.RouteTableDef()
+_T = TypeVar("_T")
+
+
+class Order(msgspec.Struct, frozen=True):
+    """The body of an acknowledgement or a resolve: who, and why."""
+
+    by: str = "api"
+    why: str = ""
+
+
+@routes.post("/api/incidents/{key}/ack")
+async def acknowledge(request: web.Request) -> web.Response:
+    """Take an incident."""
+    around = request.app[SURROUNDINGS]
+    found = _open_incident(request)
+    order = await _order(request, Order)
+    about = _about(around, found["slo"], order.by)
+    return await _taken(around, Acknowledge(incident=found["key"], **about), found["key"])
+
+
+@routes.post("/api/incidents/{key}/resolve")
+async def resolve(request: web.Request) -> web.Response:
+    """End an incident."""
+    around = request.app[SURROUNDINGS]
+    found = _open_incident(request)
+    order = await _order(request, Order)
+    why = _why(order.why, "what was done")
+    about = _about(around, found["slo"], order.by)
+    return await _taken(around, Resolve(incident=found["key"], why=why, **about), found["key"])
+
+
+def _open_incident(request: web.Request) -> dict[str, Any]:
+    found = asked_incident(request)
+    if found["state"] == "resolved":
+        raise Problem(409, f"{found['key']} is resolved already, since {found['resolvedAt']}.")
+    return found
+
+
+async def send(around: Surroundings, command: Command) -> None:
+    """Hand a command to the judge; raises a Problem where Kafka does not take it."""
+    try:
+        await around.commands.send(command)
+    except NotSent as error:
+        raise Problem(503, f"{error}.", {"Retry-After": "10"}) from error
+
+
+async def _taken(around: Surroundings, command: Command, incident: str) -> web.Response:
+    """202: it is carried out within a second or so."""
+    await send(around, command)
+    kind = command.__struct_config__.tag
+    return json_answer({"id": command.id, "kind": kind, "incident": incident}, 202)
+
+
+def _about(around: Surroundings, slo: str, by: str) -> dict[str, Any]:
+    """What every command holds."""
+    return {"id": secrets.token_hex(16), "slo": slo, "by": _by(by), "at": around.clock()}
+
+
+async def _order(request: web.Request, of_type: type[_T]) -> _T:
+    body = await request.read()
+    try:
+        return msgspec.json.decode(body or b"{}", type=of_type)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Problem(
+            400, f'The body is JSON, as in {{"by": "…", "why": "…"}}: {error}.'
+        ) from error
+
+
+def _by(by: str) -> str:
+    by = by.strip()
+    if not by or len(by) > BY_CHARS or not by.isprintable():
+        raise Problem(400, f"by is a name of up to {BY_CHARS} characters.")
+    return by
+
+
+def _why(why: str, wanted: str) -> str:
+    why = why.strip()
+    if not why:
+        raise Problem(400, f"why is missing: say {wanted}, it goes into the history.")
+    if len(why) > WHY_CHARS or not "".join(why.split()).isprintable():
+        raise Problem(400, f"why is a text of up to {WHY_CHARS} characters.")
+    return why
