@@ -99,6 +99,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     pages: tuple[Page, ...] = ()
     steps: tuple[StepState, ...] = ()
     conversations: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()  # Slack destinations that were told: they hear how it ends
     history: tuple[Entry, ...] = ()
 
     @property
@@ -223,10 +224,10 @@ def _with_page(incident: Incident, lane: Lane, now: int) -> Incident:
     return replace(incident, steps=_steps(incident, lane))
 
 
-def _steps(incident: Incident, lane: Lane) -> tuple[StepState, ...]:
+def _steps(incident: Incident, lane: Lane, *, anew: bool = True) -> tuple[StepState, ...]:
     """The route's steps that are for this incident; a new page makes its P1 steps anew."""
     known = {step.id: step for step in incident.steps}
-    paged_anew = len(incident.pages) > 1 and incident.pages[-1].open
+    paged_anew = anew and len(incident.pages) > 1 and incident.pages[-1].open
     steps = []
     for step in lane.route.steps:
         if step.rule is not None and lane.name != "main":
@@ -234,11 +235,19 @@ def _steps(incident: Incident, lane: Lane) -> tuple[StepState, ...]:
         if step.severity == "P1" and incident.severity != "P1":
             continue
         have = known.get(step.id)
-        if step.severity == "P1" and (paged_anew or (have and have.done_at is None)):
+        if anew and step.severity == "P1" and (paged_anew or (have and have.done_at is None)):
             have = None
         fresh = StepState(id=step.id, to=step.to, how=step.how, text=step.text)
         steps.append(have or replace(fresh, due_at=_planned(step, fresh, incident)))
     return tuple(steps)
+
+
+def _rerouted(incident: Incident, lane: Lane) -> Incident:
+    """By the route as it is now: what an older one has done stays, what it had still to do goes."""
+    route = {step.id for step in lane.route.steps}
+    done = [s for s in incident.steps if s.done_at is not None and s.id not in route]
+    steps = (*done, *_steps(incident, lane, anew=False))
+    return incident if steps == incident.steps else replace(incident, steps=steps)
 
 
 def _reopen(
@@ -336,14 +345,15 @@ def _tell(
 ) -> Step_:
     """Tell the channel, and the owner's pager where it pages."""
     pages = page and _pages(incident, lane)
-    incident = _noted(incident, kind, now, reason)
+    channel = slack(lane.route.channel)
+    incident = _heard(_noted(incident, kind, now, reason), channel)
     change = Change(
         kind=kind,
         incident=incident,
         at=now,
         reason=reason,
         seq=incident.seq,
-        channels=(slack(lane.route.channel),),
+        channels=(channel,),
         pagers=(pagerduty(lane.route.owner),) if pages else (),
         dedup_key=incident.pages[-1].dedup_key if pages else "",
         mentions=(lane.route.owner,),
@@ -361,10 +371,17 @@ def _noted(incident: Incident, kind: Kind, now: int, reason: str) -> Incident:
     )
 
 
+def _heard(incident: Incident, channel: str) -> Incident:
+    """A channel has been told: it is told as well how it ends, whoever owns the SLO by then."""
+    if channel in incident.channels:
+        return incident
+    return replace(incident, channels=(*incident.channels, channel))
+
+
 def _close_pages(
     incident: Incident, lane: Lane, kind: Kind, now: int, reason: str, closing: Sequence[Page]
 ) -> Step_:
-    """Resolve these dedup keys at every pager they went to, and tell the channel once."""
+    """Resolve these dedup keys at every pager they went to, and tell every channel once."""
     closed = tuple(
         replace(page, open=False) if page in closing else page for page in incident.pages
     )
@@ -374,16 +391,16 @@ def _close_pages(
         now,
         reason,
     )
-    channel = Change(
+    told = Change(
         kind=kind,
         incident=incident,
         at=now,
         reason=reason,
         seq=incident.seq,
-        channels=(slack(lane.route.channel),),
+        channels=incident.channels or (slack(lane.route.channel),),
         mentions=(lane.route.owner,),
     )
-    changes = [channel]
+    changes = [told]
     for page in closing:
         incident = replace(incident, seq=incident.seq + 1)
         changes.append(
@@ -452,6 +469,7 @@ def escalate(
     """Do the steps that are due. A timed step waits until it burns (again)."""
     if lane.route.stop_on == "ack" and incident.state == "acknowledged":
         return incident, []
+    incident = _rerouted(incident, lane)
     changes: list[Change] = []
     for step in lane.route.steps:
         state = next((s for s in incident.steps if s.id == step.id), None)
@@ -521,14 +539,15 @@ def _do_step(
     done = next(s for s in incident.steps if s.id == step.id)
     incident = _put_step(incident, replace(done, done_at=now, due_at=due_at, late_s=late_s))
     reason = f"{step.text or step.id}: {', '.join(step.to)}"
-    incident = _noted(incident, "escalate", now, reason)
+    channel = slack(lane.route.channel)
+    incident = _heard(_noted(incident, "escalate", now, reason), channel)
     return incident, Change(
         kind="escalate",
         incident=incident,
         at=now,
         reason=reason,
         seq=incident.seq,
-        channels=(slack(lane.route.channel),),
+        channels=(channel,),
         pagers=pagers,
         dedup_key=incident.pages[-1].dedup_key if pagers else "",
         mentions=step.to,

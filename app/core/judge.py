@@ -86,7 +86,7 @@ def weigh(
     state = replace(before, rules=stepped, judged_at=now)
     notices: list[Notice] = []
     changed: list[Incident] = []
-    for name in _lane_names(slo):
+    for name in _lane_names(slo, before):
         state, changes = _judge_lane(slo, route, name, state, seen, found, now)
         for change in changes:
             notices += stories.tell(slo, route, change, seen, found, ledger)
@@ -108,8 +108,9 @@ def look(slo: Slo, state: SloState, ledger: Ledger, now: int) -> tuple[Figures, 
     return seen, signals.read(slo, seen)
 
 
-def _lane_names(slo: Slo) -> list[str]:
-    return list(dict.fromkeys(["main", *(lane_of(rule.id) for rule in slo.burns)]))
+def _lane_names(slo: Slo, before: SloState) -> list[str]:
+    """The lanes of the rules, and those that an incident is in whose rule is configured no more."""
+    return list(dict.fromkeys(["main", *(lane_of(rule.id) for rule in slo.burns), *before.lanes]))
 
 
 def _without_cleared(seen: Figures, state: SloState) -> Figures:
@@ -158,7 +159,6 @@ def _judge_lane(
         if lane_of(s.rule) == name and state.rules[s.rule].state == "firing"
     ]
     before = state.lanes.get(name)
-    whys = [state.rules[rule].why for rule in before.rules if rule in state.rules] if before else []
     after, changes = incidents.advance(
         before,
         lane(slo, route, name),
@@ -166,11 +166,21 @@ def _judge_lane(
         seen,
         now,
         conversations=_still_failing(seen) if name == "main" else (),
-        why="no data" if "no data" in whys else "recovered",
+        why=_why(before, state),
     )
     if after is not None and after is not before:
         state = replace(state, lanes={**state.lanes, name: after})
     return state, changes
+
+
+def _why(before: Incident | None, state: SloState) -> str:
+    """Why an incident ends whose rules fire no longer."""
+    if before is None:
+        return ""
+    whys = [state.rules[rule].why for rule in before.rules if rule in state.rules]
+    if before.rules and not whys:
+        return "its rules are configured no more"
+    return "no data" if "no data" in whys else "recovered"
 
 
 def _still_failing(seen: Figures) -> tuple[str, ...]:
@@ -180,8 +190,8 @@ def _still_failing(seen: Figures) -> tuple[str, ...]:
 def _judge_freeze(
     slo: Slo, route: Route, state: SloState, seen: Figures, now: int
 ) -> tuple[SloState, list[Notice]]:
-    if slo.freeze is None:
-        return state, []
+    if slo.freeze is None:  # nothing freezes it, whatever did before
+        return (replace(state, freeze=Freeze()) if state.freeze.frozen else state), []
     freeze, change = freezes.advance(
         state.freeze,
         slo.freeze,

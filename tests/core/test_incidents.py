@@ -145,3 +145,31 @@ def test_every_state_of_the_table_is_one_that_incidents_have() -> None:
     states = {"firing", "acknowledged", "resolved"}
     assert set(TRANSITIONS) == states
     assert {after for moves in TRANSITIONS.values() for after in moves.values()} <= states
+
+
+def test_a_changed_owner_escalates_by_the_new_route_and_resolves_where_it_was_told() -> None:
+    """The page that woke the old owner is theirs to the end; the next step is the new route's."""
+    lane = replace(LANE, route=replace(LANE.route, channel="#old", owner="@old"))
+    incident, _ = advance(None, [P1], 0, lane)
+    step = Step(id="page @new-lead", to=("@new-lead",), how="page", after_s=600, severity="P1")
+    route = replace(LANE.route, channel="#new", owner="@new", steps=(step,))
+    moved = replace(LANE, route=route)
+    incident, changes = advance(incident, [P1], 9 * MINUTE_MS, moved)
+    assert changes == []
+    assert [(s.to, s.due_at) for s in incident.steps] == [(("@new-lead",), NOW + 10 * MINUTE_MS)]
+    incident, (escalated,) = advance(incident, [P1], 10 * MINUTE_MS, moved)
+    assert (escalated.channels, escalated.pagers) == (("slack:#new",), ("pagerduty:@new-lead",))
+    _, changes = advance(incident, [], 11 * MINUTE_MS, moved)
+    assert [(c.kind, c.channels, c.pagers) for c in changes] == [
+        ("resolve", ("slack:#old", "slack:#new"), ()),
+        ("resolve", (), ("pagerduty:@old", "pagerduty:@new-lead")),
+    ]
+
+
+def test_a_step_that_was_done_by_an_older_route_stays_in_the_story() -> None:
+    incident, _ = advance(None, [P1], 0)
+    incident, _ = advance(incident, [P1], 30 * MINUTE_MS)
+    moved = replace(LANE, route=replace(LANE.route, steps=()))
+    incident, changes = advance(incident, [P1], 31 * MINUTE_MS, moved)
+    assert changes == []
+    assert [(s.to, s.done_at is not None) for s in incident.steps] == [(("@platform-lead",), True)]
