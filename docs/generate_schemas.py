@@ -15,6 +15,7 @@ from app.bridge.cursors import Cursor
 from app.core.chunks import Message
 from app.core.commands import Command
 from app.core.events import Event
+from app.core.history import Told
 from app.core.notices import Notice
 from app.core.reading import Rejected
 from app.delivery.deliveries import Delivery
@@ -33,6 +34,7 @@ TYPES: dict[str, tuple[Any, str]] = {
             "Internal: it may change with any version."
         ),
     ),
+    topics.HISTORY: (Told, "Hours and months of one SLO: exact counts, for charts and reports."),
     topics.NOTICES: (Notice, "One message for one destination, as facts."),
     topics.DELIVERIES: (Delivery, "One attempt to tell somebody, or why there was none."),
     topics.COMMANDS: (Command, "What an operator, or a destination, has to say."),

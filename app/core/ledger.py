@@ -9,7 +9,7 @@ from app.core import sketch
 from app.core.cells import NOTHING, Cells, Counts, Gauge, Member
 from app.core.notices import Example
 from app.core.sketch import Bins
-from app.core.slots import COARSE, FINE, GRAINS, Grain, Span, trailing
+from app.core.slots import COARSE, FINE, GRAINS, Grain, Span, slot_of, trailing
 
 
 class _Running:
@@ -28,6 +28,7 @@ class Ledger:
     def __init__(self) -> None:
         self._slots: dict[str, dict[int, Counts]] = {name: {} for name in GRAINS}
         self._bins: dict[int, bytes] = {}  # packed: a day of them as dicts would not fit
+        self._hour_bins: dict[int, bytes] = {}  # of coarse rows
         self._members: dict[str, dict[int, dict[str, Member]]] = {name: {} for name in GRAINS}
         self._rows: dict[int, Cells] = {}  # fine rows: tags, examples
         self._bad_at: dict[int, int] = {}  # fine rows that hold a bad event: the newest, ms
@@ -37,8 +38,11 @@ class Ledger:
 
     def replace(self, grain: Grain, row: int, cells: Cells) -> None:
         """Take over a row's totals as they now are."""
+        bins = cells.bins if grain is FINE else {}
         for slot, counts in cells.slots.items():
-            self._replace_slot(grain, slot, counts, cells.bins.get(slot))
+            self._replace_slot(grain, slot, counts, bins.get(slot))
+        if grain is COARSE and row in cells.bins:
+            self._hour_bins[row] = msgspec.msgpack.encode(cells.bins[row])
         for slot, members in cells.members.items():
             self._members[grain.name][slot] = members
         if grain is FINE:
@@ -106,7 +110,10 @@ class Ledger:
 
     def members(self, now_ms: int, window_s: int) -> dict[str, Member]:
         """The conversations named within the trailing window, with their latest times in it."""
-        grain, span = trailing(now_ms, window_s)
+        return self.members_within(*trailing(now_ms, window_s))
+
+    def members_within(self, grain: Grain, span: Span) -> dict[str, Member]:
+        """The conversations named within a span, with their latest times in it."""
         found: dict[str, Member] = {}
         for slot, members in self._members[grain.name].items():
             if span.begin <= slot < span.end:
@@ -153,16 +160,35 @@ class Ledger:
         """The counts by slot, for charts."""
         return self._slots[grain.name]
 
+    def members_of(self, grain: Grain) -> Mapping[int, Mapping[str, Member]]:
+        """The conversations by slot."""
+        return self._members[grain.name]
+
+    def hour_bins(self, hour: int) -> Bins:
+        """The sketch of a whole hour, by its start (s)."""
+        packed = self._hour_bins.get(hour)
+        return _unpack(packed) if packed else {}
+
+    def fine_bins(self, span: Span) -> Bins:
+        """The sketch of a span of fine slots."""
+        found: Bins = {}
+        for slot in range(span.begin, span.end, FINE.slot_s):
+            sketch.add(found, self._bins_of(slot))
+        return found
+
     def expire(self, now_ms: int) -> None:
         """Forget what no window reaches any more."""
         for grain in GRAINS.values():
-            oldest = now_ms // 1000 - grain.kept_s
+            oldest = slot_of(now_ms // 1000 - grain.kept_s, grain.row_s)  # whole rows
             for slot in [slot for slot in self._slots[grain.name] if slot < oldest]:
                 self._replace_slot(grain, slot, NOTHING, {} if grain is FINE else None)
                 del self._slots[grain.name][slot]
                 self._bins.pop(slot, None) if grain is FINE else None
             for slot in [slot for slot in self._members[grain.name] if slot < oldest]:
                 del self._members[grain.name][slot]
+        oldest = slot_of(now_ms // 1000 - COARSE.kept_s, COARSE.row_s)
+        for hour in [hour for hour in self._hour_bins if hour < oldest]:
+            del self._hour_bins[hour]
         oldest = now_ms // 1000 - FINE.kept_s
         for row in [row for row in self._rows if row < oldest]:
             del self._rows[row]

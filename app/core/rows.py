@@ -102,7 +102,7 @@ def total(row: Row, touched: Cells | None = None) -> Cells:
 def _narrowed(cells: Cells, touched: Cells) -> Cells:
     return Cells(
         slots={slot: cells.slots[slot] for slot in touched.slots if slot in cells.slots},
-        bins={slot: cells.bins[slot] for slot in touched.slots if slot in cells.bins},
+        bins={slot: cells.bins[slot] for slot in touched.bins if slot in cells.bins},
         members={slot: cells.members[slot] for slot in touched.members if slot in cells.members},
         tags=cells.tags,
         examples=cells.examples,

@@ -29,6 +29,7 @@ from app.core.folding import (
     metadata_of,
     row_of,
 )
+from app.core.sketch import Bins
 from app.core.slos import Clause
 from app.core.slots import COARSE_ROW_S, COARSE_S, FINE_ROW_S, FINE_S, slot_of
 
@@ -57,6 +58,13 @@ class Rows:
         cells, fresh = self.at(row)
         have = cells.slots.get(slot)
         cells.slots[slot] = fresh.slots[slot] = counts if have is None else have.plus(counts)
+
+    def sketch(self, row: int, slot: int, more: Bins) -> None:
+        """Add values to a slot's sketch (for coarse rows one sketch stands for the whole row)."""
+        cells, fresh = self.at(row)
+        bins = cells.bins.setdefault(slot, {})
+        sketch.add(bins, more)
+        fresh.bins[slot] = bins
 
     def unite(self, row: int, slot: int, members: Mapping[str, Member]) -> None:
         """Add conversations to a slot."""
@@ -104,8 +112,9 @@ class Sheet:
             self._coarse.count(slot_of(slot, COARSE_ROW_S), slot_of(slot, COARSE_S), counts)
             if fine:
                 self._fine.count(slot_of(slot, FINE_ROW_S), slot, counts)
-        if fine:
+        if self.folder.definition.sketch:
             self._sketch(tally)
+        if fine:
             self._tag(tally)
             self._keep_examples(tally.bad)
 
@@ -120,16 +129,16 @@ class Sheet:
             self.urgent = True
 
     def _sketch(self, tally: Tally) -> None:
-        if not self.folder.definition.sketch:
-            return
-        found = Counter(zip(tally.population.slots, map(_bin_of, tally.values), strict=True))
-        for (slot, index), number in found.items():
-            cells, fresh = self._fine.at(slot_of(slot, FINE_ROW_S))
-            bins = cells.bins.get(slot)
-            if bins is None:
-                bins = cells.bins[slot] = {}
-            bins[index] = bins.get(index, 0) + number
-            fresh.bins[slot] = bins
+        """By fine slot for a day, and by hour for as long as anything is counted."""
+        slots: dict[int, Bins] = {}
+        for slot, index in zip(tally.population.slots, map(_bin_of, tally.values), strict=True):
+            bins = slots.setdefault(slot, {})
+            bins[index] = bins.get(index, 0) + 1
+        for slot, bins in slots.items():
+            row = slot_of(slot, COARSE_ROW_S)
+            self._coarse.sketch(row, row, bins)
+            if tally.population.fine:
+                self._fine.sketch(slot_of(slot, FINE_ROW_S), slot, bins)
 
     def _tag(self, tally: Tally) -> None:
         for kind in ("agent_id", "cli_type"):

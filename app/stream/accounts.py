@@ -1,12 +1,14 @@
 """Accounts: one SLO's rows, ledger and state, as long as this worker owns its partition."""
 
 from collections.abc import Iterator
+from functools import reduce
 
 import msgspec
 
 from app.core import rows as merging
 from app.core.cells import Cells, Gauge
 from app.core.chunks import Digest
+from app.core.history import History, Sealed, better
 from app.core.ledger import Ledger
 from app.core.ownership import Route
 from app.core.rows import Merged, Row
@@ -16,10 +18,13 @@ from app.stream.records import Records
 from app.stream.standing import Standing
 
 ROWS_CACHED = 128
+MONTHS = "months"
+"""The table of sealed months, beside those of the rows."""
 
 _encode = msgspec.json.Encoder().encode
 _row = msgspec.json.Decoder(Row)
 _gauge = msgspec.json.Decoder(Gauge)
+_sealed = msgspec.json.Decoder(Sealed)
 
 
 class Account:
@@ -31,11 +36,13 @@ class Account:
         self.slo, self.route = slo, route
         self.standing = standing
         self.ledger = Ledger()
+        self.history = History(slo, self.ledger)
         self.fingerprint = slo.definition.fingerprint()
         self._tables = tables
         self._cache: dict[str, Row] = {}
         self._dirty: dict[str, set[str]] = {name: set() for name in GRAINS}
         self._gauge_dirty = False
+        self._unsealed: dict[str, bytes] = {}  # months that are sealed and not yet written
 
     @property
     def _prefix(self) -> str:
@@ -49,7 +56,16 @@ class Account:
             for name, values in found[grain.name].items():
                 if name.startswith(self._prefix):
                     self._recover_one(grain, name.removeprefix(self._prefix), values)
+        self.history.recover(self._recovered_months(found[MONTHS]))
         self.standing.recover(states.get(self.slo.id, []))
+
+    def _recovered_months(self, found: dict[str, list[bytes]]) -> dict[str, Sealed]:
+        prefix = f"{self.slo.id}/"
+        return {
+            name.removeprefix(prefix): reduce(better, map(_sealed.decode, values))
+            for name, values in found.items()
+            if name.startswith(prefix)
+        }
 
     def _recover_one(self, grain: Grain, name: str, values: list[bytes]) -> None:
         if name == "gauge":
@@ -69,6 +85,7 @@ class Account:
         if digest.gauge is not None:
             self.ledger.read_gauge(digest.gauge)
             self._gauge_dirty = True
+        self.history.touch(digest)
         return outcomes
 
     def _take_row(self, grain: Grain, start: int, digest: Digest, cells: Cells) -> Merged:
@@ -108,16 +125,23 @@ class Account:
         }
         if self._gauge_dirty and self.ledger.gauge is not None:
             news[FINE.name][self._prefix + "gauge"] = _encode(self.ledger.gauge)
+        news[MONTHS], self._unsealed = self._unsealed, {}
         self._dirty = {name: set() for name in GRAINS}
         self._gauge_dirty = False
         return news
 
     def still_news(self, news: dict[str, dict[str, bytes]]) -> None:
         """These rows could not be written: they are news again."""
+        self._unsealed = news.pop(MONTHS) | self._unsealed
         for grain, values in news.items():
             names = {name.removeprefix(self._prefix) for name in values}
             self._gauge_dirty |= "gauge" in names
             self._dirty[grain] |= names - {"gauge"}
+
+    def seal(self, now_ms: int) -> None:
+        """Add up for the months what is about to expire: news, to be written before it does."""
+        for month, sealed in self.history.seal(now_ms).items():
+            self._unsealed[f"{self.slo.id}/{month}"] = _encode(sealed)
 
     def expired(self, now_ms: int) -> Iterator[tuple[str, list[str]]]:
         """By table, the rows that no window reaches any more."""

@@ -20,6 +20,8 @@ from app.intake import SESSION_MS
 from app.kafka import topic_name
 from app.metrics import Metrics
 from app.settings import Settings
+from app.stream.accounts import MONTHS
+from app.stream.chronicle import EVERY_S, REPLAY_EVERY_S, Chronicle
 from app.stream.counting import Counting, Tables
 from app.stream.delivering import Delivering
 from app.stream.desk import Desk
@@ -97,7 +99,7 @@ class CountPart(NamedTuple):
 def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Clock) -> CountPart:
     """The Faust app that counts and judges."""
     app = faust_app(settings, "count")
-    tables = {name: changelogged(app, name) for name in GRAINS}
+    tables = {name: changelogged(app, name) for name in (*GRAINS, MONTHS)}
     states = changelogged(app, "states")
     pulse = Pulse()
     publisher = Publisher(settings, pulse)
@@ -114,7 +116,9 @@ def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Cloc
         owned=lambda: owned_partitions(app, states),
     )
     _count_agents(app, settings, counting, desk, vigil)
+    chronicle = Chronicle(publisher, every_s=REPLAY_EVERY_S if settings.replay else EVERY_S)
     _count_timers(app, counting, desk, None if settings.replay else vigil)
+    _chronicle_timer(app, desk, chronicle)
     _beat(app, pulse)
     _follow_partitions(app, [*tables.values(), states], counting)
     app.task(publisher.run)
@@ -244,6 +248,15 @@ def _count_timers(app: faust.App, counting: Counting, desk: Desk, vigil: Vigil |
                 await vigil.check(desk.board(ALERTER), desk.silent())
         except Exception:
             log.exception("the vital signs could not be checked")
+
+
+def _chronicle_timer(app: faust.App, desk: Desk, chronicle: Chronicle) -> None:
+    @app.timer(TICK_S)
+    async def chronicle_tick() -> None:
+        try:
+            await chronicle.tick(desk.accounts)
+        except Exception:  # an error that is caught here would end the whole app
+            log.exception("the history could not be told")
 
 
 def source(app: faust.App, settings: Settings, name: str) -> faust.TopicT:

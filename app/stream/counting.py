@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder(Message).decode
 
 
 class Tables(NamedTuple):
-    """The tables of the counting app: rows by grain, and states."""
+    """The tables of the counting app: rows by grain with the months beside them, and states."""
 
     rows: dict[str, Records]
     states: Records
@@ -161,6 +161,8 @@ class Counting:
         self._expired_at = now
         for account in accounts:  # by its own time: in a fast replay others are hours ahead
             judged_at = account.standing.state.judged_at
+            account.seal(judged_at)
+            await self._write_account(account)  # what is forgotten is written first
             account.ledger.expire(judged_at)
             for table, names in account.expired(judged_at):
                 await self._tables[table].delete(partition_of(account.slo.id), names)

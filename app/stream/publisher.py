@@ -10,11 +10,12 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from app.core.history import Told
 from app.core.notices import Notice
 from app.kafka import client_options, topic_name
 from app.settings import Settings
 from app.stream.pulse import Pulse
-from app.topics import ALERTS, NOTICES, STATUS, partition_of
+from app.topics import ALERTS, HISTORY, NOTICES, STATUS, partition_of
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ _encode = msgspec.json.Encoder().encode
 class _Item(NamedTuple):
     topic: str
     key: str
-    value: bytes
+    value: bytes | None
     sent: Callable[[], None] | None
 
 
@@ -55,11 +56,16 @@ class Publisher:
         """The newest status of an SLO."""
         self._put(STATUS, slo, document)
 
+    def history(self, key: str, told: Told | None) -> None:
+        """A day or a month of an SLO; None ends its key."""
+        self._put(HISTORY, key, told)
+
     def _put(
         self, topic: str, key: str, value: object, sent: Callable[[], None] | None = None
     ) -> None:
         name = topic_name(self._settings, topic)
-        self._queue.put_nowait(_Item(name, key, _encode(value), sent))
+        encoded = None if value is None else _encode(value)
+        self._queue.put_nowait(_Item(name, key, encoded, sent))
 
     async def run(self) -> None:
         """Send what is handed over, until cancelled."""

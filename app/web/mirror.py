@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from app.core.history import Told
 from app.kafka import client_options, topic_name
 from app.settings import Settings
-from app.topics import ALERTS, PARTITIONS, STATUS
+from app.topics import ALERTS, HISTORY, PARTITIONS, STATUS
 
 log = logging.getLogger(__name__)
 
@@ -20,24 +22,28 @@ INCIDENTS_KEPT = 5000  # open ones are all kept, of the others the newest
 
 Document = dict[str, Any]
 
-_decode = msgspec.json.Decoder(Document).decode
+Decode = Callable[[bytes], object]
+
+_document = msgspec.json.Decoder(Document).decode
+_told = msgspec.json.Decoder(Told).decode
 
 
 class Copy:
-    """The newest value of every key of the two topics."""
+    """The newest value of every key of the topics."""
 
     def __init__(self) -> None:
         self.slos: dict[str, Document] = {}
         self.incidents: dict[str, Document] = {}
+        self.history: dict[str, Told] = {}
 
-    def take(self, documents: dict[str, Document], record: ConsumerRecord) -> None:
+    def take(self, into: dict[str, Any], decode: Decode, record: ConsumerRecord) -> None:
         """Take over one record; a value of None ends its key."""
         key = (record.key or b"").decode("utf-8", "replace")
         if record.value is None:
-            documents.pop(key, None)
+            into.pop(key, None)
             return
         try:
-            documents[key] = _decode(record.value)
+            into[key] = decode(record.value)
         except msgspec.MsgspecError as error:
             log.warning("%s/%s@%s: %s", record.topic, record.partition, record.offset, error)
 
@@ -52,7 +58,7 @@ class Copy:
 
 
 class Mirror:
-    """A plain consumer of `slo.status` and `slo.alerts`, in no group: every web server has all.
+    """A plain consumer of `slo.status`, `slo.alerts` and `slo.history`: every web server has all.
 
     While it reads from the beginning (at the start, and after Kafka was lost) it shows what it
     knew before, never a state of the past.
@@ -75,6 +81,11 @@ class Mirror:
         """The newest state of every incident, by key."""
         return self._copy.incidents
 
+    @property
+    def history(self) -> dict[str, Told]:
+        """The newest days and months, by key."""
+        return self._copy.history
+
     async def news(self, after: int) -> int:
         """Wait until there is a newer version than `after`, and give it."""
         while self.version <= after:
@@ -82,7 +93,7 @@ class Mirror:
         return self.version
 
     async def run(self) -> None:
-        """Follow both topics until cancelled, whatever becomes of Kafka in between."""
+        """Follow the topics until cancelled, whatever becomes of Kafka in between."""
         while True:
             try:
                 await self._follow()
@@ -104,9 +115,10 @@ class Mirror:
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         copy = Copy()
-        into = {
-            topic_name(self._settings, STATUS): copy.slos,
-            topic_name(self._settings, ALERTS): copy.incidents,
+        into: dict[str, tuple[dict[str, Any], Decode]] = {
+            topic_name(self._settings, STATUS): (copy.slos, _document),
+            topic_name(self._settings, ALERTS): (copy.incidents, _document),
+            topic_name(self._settings, HISTORY): (copy.history, _told),
         }
         partitions = [TopicPartition(topic, p) for topic in into for p in range(PARTITIONS)]
         consumer.assign(partitions)
@@ -116,7 +128,7 @@ class Mirror:
             batches = await consumer.getmany(timeout_ms=POLL_MS)
             for partition, records in batches.items():
                 for record in records:
-                    copy.take(into[partition.topic], record)
+                    copy.take(*into[partition.topic], record)
             copy.trim()
             if copy is not self._copy:
                 if not await _has_reached(consumer, ends):

@@ -33,6 +33,12 @@ class Book:
         if digest.gauge is not None:
             self.ledger.read_gauge(digest.gauge)
 
+    def forget_before(self, oldest: int) -> None:
+        """Delete the rows that are over before this moment (s)."""
+        for grain, start in list(self._rows):
+            if start + _grain(grain).row_s <= oldest:
+                del self._rows[grain, start]
+
     def recovered(self) -> Ledger:
         """A ledger made anew from the rows, as after a crash."""
         ledger = Ledger()

@@ -36,7 +36,7 @@ class Table:
 
 @pytest.fixture
 def account() -> Account:
-    tables = {name: Records(Table()) for name in ("fine", "coarse")}
+    tables = {name: Records(Table()) for name in ("fine", "coarse", "months")}
     for records in tables.values():
         records.recover()
     standing = Standing(SLO.id, Records(Table()), Pulse())
