@@ -33,6 +33,7 @@ COMMANDS = {
     "route": Command("app.commands.route:route", "Who is told, how and when."),
     "notify-test": Command("app.commands.notify:notify_test", "Send one test message."),
     "gate": Command("app.commands.gate:gate", "May this be deployed?"),
+    "report": Command("app.commands.report:report", "Month by month: the seed's table."),
     "backtest": Command("app.backtest.command:backtest", "What a policy would have told."),
     "kafka": Command("app.local.kafka_cli:kafka", "Start, stop and look at the local Kafka."),
 }

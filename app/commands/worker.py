@@ -70,6 +70,10 @@ class Worker:
         path = f"/api/incidents/{quote(key, safe='')}/{kind}"
         return self._ask("POST", path, token, json={"by": by, "why": why})
 
+    def report(self, month: str | None) -> Document:
+        """The month report; of every month where none is named."""
+        return self._get("/api/report", month=month)
+
     def _get(self, path: str, **query: str | None) -> Document:
         given = {name: value for name, value in query.items() if value is not None}
         return self._ask("GET", path, self._settings.read_token, params=given)

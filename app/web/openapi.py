@@ -29,6 +29,9 @@ _INTEGER = {"type": "integer", "minimum": 0}
 _TRUTH = {"type": "boolean"}
 _NO_DATA = {"description": "There, and true, where nothing was counted.", **_TRUTH}
 
+_KIND = _text("ratio", "quantile", "mean", "distinct")
+_UNIT = _text("ratio", "ms", "MB")
+
 _KOKINO_BUDGET = _object(
     sli=_text(),
     target=_RATIO,
@@ -52,11 +55,11 @@ _SLO = _object(
     incidents=_list(_text()),
     noData=_TRUTH,
     headline=_object(
-        kind=_text("ratio", "quantile", "mean", "distinct"),
+        kind=_KIND,
         value={"type": ["number", "null"]},
         target={"type": "number"},
         window={"description": "Seconds.", **_INTEGER},
-        unit=_text("ratio", "ms", "MB"),
+        unit=_UNIT,
     ),
     windows={
         "description": "By 5m, 1h, 6h, 24h, 7d, 30d; the counts are exact.",
@@ -150,6 +153,44 @@ _INCIDENT = _object(
     ),
 )
 
+_SERIES = _object(
+    begin={"description": "Milliseconds since the epoch.", **_INTEGER},
+    step_s=_INTEGER,
+    total=_list(_INTEGER),
+    bad=_list(_INTEGER),
+    value=_list({"type": ["number", "null"]}),
+)
+
+_REPORT = _object(
+    month=_text() | {"pattern": "^[0-9]{4}-[0-9]{2}$"},
+    begin=_TIME,
+    end=_TIME,
+    running=_TRUTH,
+    asOf=_TIME,
+    availability=_RATIO,
+    latencyP95_ms={"type": ["number", "null"]},
+    budgetConsumed={"type": "object", "additionalProperties": _RATIO},
+    slos=_list(
+        _object(
+            id=_text(),
+            title=_text(),
+            kind=_KIND,
+            unit=_UNIT,
+            objective=_RATIO,
+            total=_INTEGER,
+            bad=_INTEGER,
+            value={"type": ["number", "null"]},
+            quantiles={
+                "type": ["object", "null"],
+                "additionalProperties": {"type": "number"},
+            },
+            allowed={"type": "number"},
+            consumed=_RATIO,
+            firstAt=_TIME,
+        )
+    ),
+)
+
 _SCHEMAS: Described = {
     "KokinoBudget": _KOKINO_BUDGET,
     "Slo": _SLO,
@@ -180,6 +221,26 @@ _SCHEMAS: Described = {
         since=_TIME,
         override={"type": ["object", "null"]},
         due=_list(_DUE),
+    ),
+    "Report": _REPORT,
+    "Reports": _object(months=_list(_ref("Report"))),
+    "History": _object(
+        slo=_text(),
+        kind=_KIND,
+        unit=_UNIT,
+        target={"type": "number"},
+        asOf=_TIME,
+        hours=_SERIES,
+        steps=_SERIES,
+        burndown=_object(begin=_INTEGER, step_s=_INTEGER, remaining=_list({"type": "number"})),
+        incidents=_list(
+            _object(
+                key=_text(),
+                severity=_text("P1", "P2"),
+                begin=_INTEGER,
+                end={"type": ["integer", "null"]},
+            )
+        ),
     ),
     "Probe": {"type": "object", "properties": {"reasons": _list(_text())}, "required": ["reasons"]},
     "Order": {
@@ -301,6 +362,28 @@ _PATHS: Described = {
     "/api/incidents/{key}/resolve": _command(
         "End an incident; `why` must be given. It fires again only on later bad events.",
         required=True,
+    ),
+    "/api/report": _get(
+        "One month, or without `month` every month that is known.",
+        {
+            "description": "The report.",
+            "content": {
+                "application/json": {"schema": {"oneOf": [_ref("Report"), _ref("Reports")]}},
+                "text/markdown": {"schema": _text()},
+                "text/csv": {"schema": _text()},
+            },
+        },
+        400,
+        404,
+        503,
+        parameters=[_query("month"), _query("format", "md", "json", "csv")],
+    ),
+    "/api/history": _get(
+        "An SLO's last 31 days by the hour, its last day by 5 minutes, and how its budget went.",
+        _answer("What its charts show.", _ref("History")),
+        404,
+        503,
+        parameters=[_query("slo") | {"required": True}],
     ),
     "/metrics": _get("What Prometheus scrapes.", _answer("Metrics.", _text(), "text/plain")),
     "/healthz": _probe("Is the worker alive? Where not, start it again."),

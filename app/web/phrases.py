@@ -67,11 +67,11 @@ def target(slo: Document) -> str:
     found = slo["headline"]
     sign = "<" if found["kind"] in _LOW_IS_GOOD else "≥"
     name = {"quantile": "P95 ", "mean": "mean "}.get(found["kind"], "")
-    limit = _limit(found["target"], found["unit"])
-    return f"{name}{sign} {limit} over {words.window(found['window'])}"
+    written = limit(found["target"], found["unit"])
+    return f"{name}{sign} {written} over {words.window(found['window'])}"
 
 
-def _limit(value: float, unit: str) -> str:
+def limit(value: float, unit: str) -> str:
     """A limit as it was written: 0.995 → "99.5 %", 30000 ms → "30 s"."""
     scaled = {"ratio": value * 100, "ms": value / 1000}.get(unit, value)
     return (
@@ -190,9 +190,9 @@ def rule_threshold(slo: Document, rule: Document) -> str:
     """Where a rule begins to fire."""
     kind = slo["headline"]["kind"]
     if rule["id"] == "breach" and kind == "quantile":
-        return f"share slower than {_limit(rule['threshold'], 'ms')}"
+        return f"share slower than {limit(rule['threshold'], 'ms')}"
     sign = "<" if rule["id"] == "breach" and kind == "ratio" else ">"
-    return f"{sign} {_limit(rule['threshold'], _rule_unit(slo, rule))}"
+    return f"{sign} {limit(rule['threshold'], _rule_unit(slo, rule))}"
 
 
 def _rule_unit(slo: Document, rule: Document) -> str:

@@ -10,7 +10,7 @@ from app.config import Policy
 from app.errors import UserError
 from app.metrics import Metrics
 from app.settings import Settings
-from app.web import api, live, openapi, orders, pages
+from app.web import api, history, live, openapi, orders, pages
 from app.web.access import guard
 from app.web.problems import as_problems
 from app.web.surroundings import SURROUNDINGS, Commands, Health, Mirror, Surroundings
@@ -52,7 +52,7 @@ def make_server(
         clock=settings.clock(),
     )
     app[live.LISTENERS] = set()
-    for table in (api.routes, orders.routes, pages.routes, live.routes):
+    for table in (api.routes, history.routes, orders.routes, pages.routes, live.routes):
         app.add_routes(table)
     app.router.add_static("/static", str(files(__package__) / "static"))
     app.router.add_get("/openapi.json", _openapi)

@@ -9,10 +9,11 @@ from aiohttp import web
 from app.clock import Clock
 from app.config import Policy
 from app.core.commands import Command
+from app.core.history import Told
 from app.metrics import Metrics
 from app.settings import Settings
 from app.web.mirror import Document
-from app.web.views import Standing
+from app.web.views import Standing, ms_of
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,10 @@ class Mirror(Protocol):
     def incidents(self) -> dict[str, Document]:
         """The newest state of every incident, by key."""
 
+    @property
+    def history(self) -> dict[str, Told]:
+        """The newest days and months, by key."""
+
     async def news(self, after: int) -> int:
         """Wait until there is a newer version than `after`, and give it."""
 
@@ -70,6 +75,13 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     def order(self) -> list[str]:
         """The SLOs as they are configured."""
         return list(self.policy.slos)
+
+    def now(self) -> int:
+        """The time of what is shown, ms: the clock's, in a replay the data's own."""
+        if not self.settings.replay:
+            return self.clock()
+        judged = [ms_of(slo["judgedAt"]) for slo in self.mirror.slos.values() if slo["judgedAt"]]
+        return max(judged, default=self.clock())
 
     def standing(self) -> Standing:
         """Whether what is shown is judged, and on everything that happened."""

@@ -17,6 +17,7 @@ from app.core import rows, signals, status
 from app.core.commands import Command
 from app.core.events import parse_timestamp
 from app.core.folding import Folder
+from app.core.history import History, Told
 from app.core.judge import Judged, SloState
 from app.core.ledger import Ledger
 from app.core.ownership import Route
@@ -92,6 +93,7 @@ class World:
         self.policy = policy()
         self.slos: dict[str, Document] = {}
         self.incidents: dict[str, Document] = {}
+        self.history: dict[str, Told] = {}
         self.now = moments[-1]
         for slo_id, ledger in ledgers(self.policy, events, self.now).items():
             self._judge(slo_id, ledger, moments)
@@ -106,6 +108,9 @@ class World:
                 document = status.of_incident(slo, incident, ledger, now)
                 self.incidents[incident.key] = _through_json(document)
         self.slos[slo_id] = _shown(slo, route, judged, ledger)
+        history = History(slo, ledger)
+        history.recover({})
+        self.history |= {k: told for k, told in history.news(self.now).items() if told is not None}
 
 
 def _shown(slo: Slo, route: Route, judged: Judged, ledger: Ledger) -> Document:
@@ -161,6 +166,7 @@ class StillMirror:
         self.caught_up = world is not None
         self.slos = world.slos if world else {}
         self.incidents = world.incidents if world else {}
+        self.history = world.history if world else {}
         self.version = 1
         self._news = asyncio.Event()
 
