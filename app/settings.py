@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     clock_file: str = ""
     pagerduty_url: str = "https://events.pagerduty.com"
+    slack_url: str = "https://slack.com/api"
     public_url: str = ""  # how people reach the page; empty: http://host:port
     replay: bool = False  # judge on the data's own time
     send: bool = False  # a replay sends its notices, instead of printing them
@@ -72,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             log_level=env.get("BURNRATE_LOG_LEVEL", "INFO").upper(),
             clock_file=env.get("BURNRATE_CLOCK", ""),
             pagerduty_url=env.get("PAGERDUTY_EVENTS_URL", "https://events.pagerduty.com"),
+            slack_url=env.get("SLACK_API_URL", "https://slack.com/api"),
             public_url=env.get("BURNRATE_PUBLIC_URL", ""),
             replay=env.get("BURNRATE_REPLAY", "") == "1",
             send=env.get("BURNRATE_SEND", "") == "1",

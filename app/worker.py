@@ -16,7 +16,10 @@ from confluent_kafka import KafkaException
 from app import config
 from app.clock import Clock
 from app.config import Policy
+from app.core.ownership import Ownership, slack
+from app.core.vitals import ALERTER
 from app.delivery.dispatcher import Presentation
+from app.delivery.redirects import Elsewhere
 from app.delivery.secrets import Redactor, Secrets
 from app.delivery.sender import open_client
 from app.delivery.wording import Addresses, Wording
@@ -132,8 +135,16 @@ def presentation(settings: Settings, policy: Policy) -> Presentation:
     return Presentation(
         wording=Wording(settings.config_dir / "templates"),
         addresses=Addresses(page_url=settings.page_url(), slack_ids=policy.ownership.slack_ids),
+        elsewhere=elsewhere(policy.ownership),
         events_url=settings.pagerduty_url,
+        slack_url=settings.slack_url,
     )
+
+
+def elsewhere(ownership: Ownership) -> Elsewhere:
+    """Who is told instead of a destination that refuses."""
+    channels = {slo: slack(route.channel) for slo, route in ownership.routes.items()}
+    return Elsewhere(channels=channels, last=channels[ALERTER])
 
 
 async def run_faust(app: faust.App) -> None:

@@ -30,6 +30,7 @@ class Arrival:
     body: Json
     raw: bytes
     at_s: float  # monotonic
+    token: str = ""  # a bearer's
 
 
 @dataclass
@@ -95,7 +96,8 @@ class Server:
         if refusal:
             self.faults.append(refusal)
         async with self._news:
-            self.arrivals.append(Arrival(request.path, body, raw, time.monotonic()))
+            token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            self.arrivals.append(Arrival(request.path, body, raw, time.monotonic(), token))
             self._news.notify_all()
         return await self._answer(request, body, refusal)
 
@@ -137,24 +139,56 @@ class Server:
             await runner.cleanup()
 
 
+BOT_TOKEN = "xoxb-canary-0123456789"
+
+
 class SlackServer(Server):
-    """Incoming webhooks: any path is a channel's own."""
+    """Incoming webhooks, any path is a channel's own; and the Web API for a bot under /api."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: dict[tuple[str, str], Json] = {}  # a bot's, by channel id and ts
 
     def webhook(self, channel: str = "headless-alerts") -> str:
         """The secret address of a channel."""
         return f"{self.url}/services/T000/B000/{channel}-canary"
 
     def _refusal(self, request: web.Request, body: Json) -> str:
+        if request.path.startswith("/api/"):
+            return self._api_refusal(request, body)
         if not request.path.startswith("/services/"):
             return "not a webhook's path"
         if "application/json" not in request.headers.get("Content-Type", ""):
             return "not sent as JSON"
         return fault_of_slack_message(body)
 
-    def _default(self, body: Json, refusal: str) -> web.Response:  # noqa: ARG002
+    def _api_refusal(self, request: web.Request, body: Json) -> str:
+        if request.headers.get("Authorization") != f"Bearer {BOT_TOKEN}":
+            return "invalid_auth"
+        known = (body.get("channel"), body.get("thread_ts") or body.get("ts"))
+        if known[1] and known not in self.messages:
+            return "thread_not_found" if "thread_ts" in body else "message_not_found"
+        return fault_of_slack_message(body)
+
+    def _default(self, body: Json, refusal: str) -> web.Response:
+        if "channel" in body:
+            return self._api(body, refusal)
         if refusal:
             return web.Response(status=400, text="invalid_payload")
         return web.Response(text="ok")
+
+    def _api(self, body: Json, refusal: str) -> web.Response:
+        if refusal:
+            return web.json_response({"ok": False, "error": refusal})
+        channel = channel_id(body["channel"])
+        ts = body.get("ts") or f"1700000000.{len(self.messages):06}"
+        self.messages[channel, ts] = body
+        return web.json_response({"ok": True, "channel": channel, "ts": ts})
+
+
+def channel_id(channel: str) -> str:
+    """What the Web API calls a channel, #headless-alerts → C0HEADLESSALERTS; an id stays."""
+    return f"C0{channel[1:].upper().replace('-', '')}" if channel[0] == "#" else channel
 
 
 class PagerDutyServer(Server):
@@ -198,6 +232,7 @@ def fault_of_slack_message(body: Json) -> str:
     if body.get("link_names"):
         return "link_names is on"
     blocks = body.get("blocks", [])
+    blocks = [*blocks, *(one for a in body.get("attachments", []) for one in a["blocks"])]
     if len(blocks) > 50:
         return f"{len(blocks)} blocks"
     for block in blocks:
@@ -215,7 +250,7 @@ def _length(text: str) -> int:
 
 def _texts(block: dict[str, Any]) -> list[str]:
     held = [block.get("text"), *block.get("fields", []), *block.get("elements", [])]
-    return [item["text"] for item in held if item]
+    return [item["text"] for item in held if item and isinstance(item["text"], str)]
 
 
 def _fault_of_block(block: dict[str, Any]) -> str:
@@ -228,7 +263,16 @@ def _fault_of_block(block: dict[str, Any]) -> str:
         return _fault_of_section(block)
     if kind == "context":
         return "" if 0 < len(block["elements"]) <= 10 else "a context's elements"
+    if kind == "actions":
+        return _fault_of_actions(block)
     return "" if kind == "divider" else f"block type {kind}"
+
+
+def _fault_of_actions(block: dict[str, Any]) -> str:
+    names = [one["action_id"] for one in block["elements"]]
+    if not 0 < len(names) <= 25 or len(set(names)) < len(names):
+        return "an actions block's elements"
+    return "" if all(0 < len(one["value"]) <= 2000 for one in block["elements"]) else "a value"
 
 
 def _fault_of_section(block: dict[str, Any]) -> str:

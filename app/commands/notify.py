@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import click
 import httpx
-import msgspec
 from msgspec.structs import replace
 
 from app.commands.terminal import console, plain
@@ -14,10 +13,12 @@ from app.commands.worker import settings
 from app.core.notices import Notice
 from app.core.ownership import pagerduty as at_pager
 from app.core.ownership import slack as in_slack
-from app.delivery import pagerduty, slack
+from app.delivery import pagerduty, requests
+from app.delivery.drafts import Draft
 from app.delivery.outcomes import Accepted, FallbackText, Outcome, Retry
+from app.delivery.requests import Presentation
 from app.delivery.secrets import Found, Secret, Secrets, service_of
-from app.delivery.sender import Request, open_client, send_once
+from app.delivery.sender import open_client, send_once
 from app.delivery.specimen import trial
 from app.delivery.wording import Addresses, Wording, destination_name
 from app.errors import UserError
@@ -103,9 +104,12 @@ class _Trial:
     ) -> None:
         self._client, self._secrets, self._secret = client, secrets, secret
         self._say = say
-        self._wording = Wording(here.config_dir / "templates")
-        self._addresses = Addresses(page_url=here.page_url())
-        self._events_url = f"{here.pagerduty_url.rstrip('/')}/v2/enqueue"
+        self._shown = Presentation(
+            wording=Wording(here.config_dir / "templates"),
+            addresses=Addresses(page_url=here.page_url()),
+            events_url=here.pagerduty_url,
+            slack_url=here.slack_url,
+        )
 
     async def in_slack(self, notice: Notice) -> bool:
         """Post it, as text alone where Slack refuses the blocks. Whether it was accepted."""
@@ -117,11 +121,11 @@ class _Trial:
 
     async def at_pager(self, notice: Notice) -> bool:
         """Trigger an alert and resolve it. Whether both were accepted."""
-        outcome = await self._enqueue(notice)
+        outcome = await self._sent(Draft(notice=notice))
         accepted = self._told(notice, outcome)
         if not accepted and not _unsure(outcome):
             return False
-        end = await self._enqueue(replace(notice, kind="resolve"))
+        end = await self._sent(Draft(notice=replace(notice, kind="resolve")))
         if isinstance(end, Accepted):
             self._say(f"The alert was resolved right afterwards ({end.status})")
             return accepted
@@ -133,18 +137,10 @@ class _Trial:
         return False
 
     async def _post(self, notice: Notice, *, text_alone: bool) -> Outcome:
-        write = slack.fallback if text_alone else slack.message
-        body = msgspec.json.encode(write(notice, self._wording, self._addresses))
-        return await self._sent(
-            Request(service="slack", url=self._secret.value, body=body, text_alone=text_alone)
-        )
+        return await self._sent(Draft(notice=notice, text_alone=text_alone))
 
-    async def _enqueue(self, notice: Notice) -> Outcome:
-        event = pagerduty.event(notice, self._wording, self._addresses) or {}
-        body = pagerduty.keyed(event, self._secret.value)
-        return await self._sent(Request(service="pagerduty", url=self._events_url, body=body))
-
-    async def _sent(self, request: Request) -> Outcome:
+    async def _sent(self, draft: Draft) -> Outcome:
+        request = requests.request(draft, self._secret, self._shown, buttons=False)
         return await send_once(self._client, request, self._secrets)
 
     def _told(self, notice: Notice, outcome: Outcome) -> bool:

@@ -21,6 +21,8 @@ Kind = Literal[
     "freeze",  # the error budget is spent
     "unfreeze",  # and back
     "test",  # sent by hand, to try a destination
+    "group",  # many that wait for one destination, told together; made by delivery
+    "heartbeat",  # a probe has gone the whole way: somebody outside hears that we live
 ]
 
 
@@ -120,3 +122,5 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     dedup_key: str = ""  # PagerDuty's, "<incident>/<severity>/<n>"
     mentions: tuple[str, ...] = ()  # owners to address, "@backend-team"
     late_s: int = 0  # escalation: so much later than it was due
+    instead_of: tuple[str, ...] = ()  # destinations that refused it, each for good
+    refused: str = ""  # why the last of them did

@@ -15,8 +15,9 @@ from app.delivery import outbox
 from app.delivery.deliveries import Delivery
 from app.delivery.lane import Lane
 from app.delivery.outbox import Entry
-from app.delivery.secrets import PREFIXES, Secrets, service_of
-from app.delivery.surroundings import Callbacks, Meter, Presentation, Surroundings, Timing
+from app.delivery.requests import Presentation
+from app.delivery.secrets import SERVICES, Secrets, service_of
+from app.delivery.surroundings import Callbacks, Meter, Surroundings, Timing
 
 __all__ = ["Callbacks", "Delivery", "Dispatcher", "Meter", "Presentation", "Timing"]
 
@@ -43,7 +44,7 @@ class Dispatcher:
 
     async def offer(self, notice: Notice) -> None:
         """Take over a notice: when this returns it is stored. Raises what `store` raises."""
-        if service_of(notice.destination) not in PREFIXES:
+        if service_of(notice.destination) not in SERVICES:
             log.error("notice %s is for an unknown service: %s", notice.id, notice.destination)
             return
         await self._lane(notice.destination).offer(notice)

@@ -5,19 +5,18 @@ It stores before it sends and after it was answered; a lane that hangs or breaks
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Literal
 
-import msgspec
 from msgspec.structs import replace
 
 from app.core.notices import Notice
-from app.delivery import outbox, pagerduty, slack
+from app.delivery import outbox, pagerduty, redirects, requests
 from app.delivery.deliveries import Came, Delivery, attempted, decided
 from app.delivery.outbox import Entry, Outbox
 from app.delivery.outcomes import Accepted, Outcome, Permanent, Retry, backoff_s
 from app.delivery.pace import CLOSED, Circuit
-from app.delivery.secrets import Found, Secret, service_of
+from app.delivery.secrets import SIGNING_SECRET, Found, Secret, service_of
 from app.delivery.sender import Request, send_once
 from app.delivery.surroundings import Surroundings
 
@@ -29,6 +28,10 @@ UNREACHABLE_MS = 15 * 60 * 1000
 _PAUSE_S = 1.0  # after an error of our own, and while we may not send
 _FORGET_EVERY_MS = 10 * 60 * 1000
 _TALLY_MS = 1000
+GATHER_MS = 3000
+"""So long a crowded channel waits, so that one message holds all that comes at once."""
+
+_AT_ONCE = 200  # messages to Kafka, of a group
 _LONGEST_SLEEP_S = 1.0  # then the clock is read again: it may have been set meanwhile
 
 
@@ -47,6 +50,8 @@ class Lane:
         self._wake = asyncio.Event()
         self._forgot_at = 0
         self._tallied_at = 0
+        self._crowded_since: int | None = None
+        self._unmarked: list[Entry] = []
         self.task = asyncio.create_task(self._serve(), name=f"deliver {destination}")
 
     async def offer(self, notice: Notice) -> None:
@@ -59,12 +64,15 @@ class Lane:
                 await self._around.to.store(entry)
             for entry in changed:
                 self.outbox.put(entry)
-        await self._record_skipped(changed)
+        await self._record_others(changed)
         self._rouse()
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """Go on with what was stored."""
         for entry in sorted(entries, key=lambda entry: entry.seq):
+            self.outbox.put(entry)
+        self._unmarked = self.outbox.unmarked()
+        for entry in self._unmarked:
             self.outbox.put(entry)
         self._rouse()
 
@@ -104,8 +112,11 @@ class Lane:
     async def _turn(self) -> float | None:
         """Send one notice. Gives the seconds to wait before the next turn; None: until news."""
         now = self._around.time.clock()
+        await self._mark()
         await self._forget(now)
         self._tally(now)
+        if left_ms := await self._gather(now):
+            return left_ms / 1000
         wait_ms = self.outbox.wait_ms(now)
         if wait_ms != 0:
             return None if wait_ms is None else wait_ms / 1000
@@ -120,9 +131,28 @@ class Lane:
     def _wait_s(self, found: Found, now: int) -> float:
         if found.secret is None:
             return 0
-        return max(
-            self._circuit.wait_s(now), self._around.bucket(self.service, found.secret).wait_s()
-        )
+        bucket = self._around.bucket(self.destination, found.secret)
+        return max(self._circuit.wait_s(now), bucket.wait_s())
+
+    async def _mark(self) -> None:
+        """Store what a group had told before a stop."""
+        unmarked, self._unmarked = self._unmarked, []
+        await self._all_kept(unmarked)
+
+    async def _gather(self, now: int) -> int:
+        """Where too much waits, make a group of it; the ms to wait until then."""
+        if self.service != "slack" or not self.outbox.crowded:
+            self._crowded_since = None
+            return 0
+        if self._crowded_since is None:
+            self._crowded_since = now
+        if (left_ms := self._crowded_since + GATHER_MS - now) > 0:
+            return left_ms
+        async with self._lock:
+            group = self.outbox.grouped(self.destination, now)
+            await self._around.to.store(group)
+            self.outbox.put(group)
+        return 0
 
     async def _found(self) -> Found:
         """The destination's secret now. A changed one may work where the old one did not."""
@@ -144,6 +174,12 @@ class Lane:
                 why = f"PagerDuty is not told of this {entry.notice.kind}"
                 await self._finish(outbox.skipped(entry, now, why), "skipped")
                 return
+            if found.secret is None and self.service == "heartbeat":
+                await self._finish(outbox.skipped(entry, now, found.hint), "skipped")
+                return
+            if entry.ts and found.secret and found.secret.way != "bot":
+                await self._finish(outbox.skipped(entry, now, ""), "updated")
+                return
             secret, gone = self._secret_for(entry, found)
             if gone:
                 await self._key_gone(entry, gone, now)
@@ -151,7 +187,8 @@ class Lane:
             if secret is None:
                 await self._print(entry, found.hint, now)
                 return
-            entry = outbox.sending(entry, secret.fingerprint, now)
+            root = self.outbox.root(entry) if secret.way == "bot" else None
+            entry = outbox.sending(entry, secret.fingerprint, now, root)
             await self._around.to.store(entry)
             self.outbox.put(entry)
         await self._post(entry, secret)
@@ -180,14 +217,16 @@ class Lane:
         outcome = Permanent(reason)
         for changed in self.outbox.settled(entry, outcome, now, 0):
             came: Came = "failed" if changed.id == entry.id else "skipped"
+            await self._send_elsewhere(changed)
             await self._finish(changed, came)
 
     async def _print(self, entry: Entry, why: str, now: int) -> None:
         self._around.to.show(entry, why)
-        done = replace(
-            entry, state="sent", attempts=entry.attempts + 1, done_at=now, reason="printed"
-        )
-        await self._finish(done, "printed")
+        for changed in self.outbox.settled(entry, Accepted(), now, 0):
+            printed = changed.id == entry.id
+            reason = "printed" if printed else changed.reason
+            done = replace(changed, attempts=changed.attempts + printed, reason=reason)
+            await self._finish(done, "printed" if printed else _came_of(changed))
 
     async def _finish(self, entry: Entry, came: Came) -> None:
         """An entry is done without a request."""
@@ -200,7 +239,7 @@ class Lane:
         request = self._request(entry, secret)
         while not self._around.to.may_send():
             await self._around.time.sleep(_PAUSE_S)
-        self._around.bucket(self.service, secret).take()
+        self._around.bucket(self.destination, secret).take()
         began = self._around.time.clock()
         outcome = (
             request
@@ -213,40 +252,24 @@ class Lane:
                 timeout_s=self._around.time.timeout_s,
             )
         )
-        await self._settle(entry, outcome, began)
+        call = request.call if isinstance(request, Request) else ""
+        await self._settle(entry, outcome, began, call)
 
     def _request(self, entry: Entry, secret: Secret) -> Request | Permanent:
+        buttons = self._around.secrets.is_set(SIGNING_SECRET)
         try:
-            if self.service == "slack":
-                return self._slack_request(entry, secret)
-            return self._pagerduty_request(entry, secret)
+            draft = self.outbox.draft(entry)
+            return requests.request(draft, secret, self._around.presentation, buttons=buttons)
         except Exception as error:
             log.exception("notice %s cannot be written", entry.id)
             return Permanent(f"it cannot be written: {type(error).__name__}")
 
-    def _slack_request(self, entry: Entry, secret: Secret) -> Request:
-        write = slack.fallback if entry.text_alone else slack.message
-        body = write(
-            entry.notice,
-            self._around.presentation.wording,
-            self._around.presentation.addresses,
-            possible_duplicate=entry.possible_duplicate,
-        )
-        return Request(
-            service="slack",
-            url=secret.value,
-            body=msgspec.json.encode(body),
-            text_alone=entry.text_alone,
-        )
+    async def _settle(self, entry: Entry, outcome: Outcome, began: int, call: str) -> None:
+        """Keep what came of a request, first in memory, so that it is never sent twice for it.
 
-    def _pagerduty_request(self, entry: Entry, secret: Secret) -> Request:
-        shown = self._around.presentation
-        body = pagerduty.event(entry.notice, shown.wording, shown.addresses) or {}
-        url = f"{shown.events_url.rstrip('/')}/v2/enqueue"
-        return Request(service="pagerduty", url=url, body=pagerduty.keyed(body, secret.value))
-
-    async def _settle(self, entry: Entry, outcome: Outcome, began: int) -> None:
-        """Keep what came of a request, first in memory, so that it is never sent twice for it."""
+        What failed is sent elsewhere before that is stored: after a stop in between it fails once
+        more, and whoever has it by then knows its id.
+        """
         now = self._around.time.clock()
         delay_s = self._delay_s(entry, outcome)
         async with self._lock:
@@ -255,10 +278,11 @@ class Lane:
                 self.outbox.put(after)
             self._circuit = self._circuit.after(outcome, now, delay_s)
             for after in changed:
-                await self._kept(after)
+                await self._send_elsewhere(after)
+            await self._all_kept(changed)
         mine = next(after for after in changed if after.id == entry.id)
-        await self._record(attempted(mine, outcome, now, now - began))
-        await self._record_skipped([after for after in changed if after.id != entry.id])
+        await self._record(attempted(mine, outcome, now, now - began, call))
+        await self._record_others([after for after in changed if after.id != entry.id])
         await self._judge_lane(entry, mine, outcome, now)
 
     def _delay_s(self, entry: Entry, outcome: Outcome) -> float:
@@ -288,21 +312,40 @@ class Lane:
         self._around.to.meter.broken(self.destination, yes=False)
         await self._around.to.on_mended(self.destination)
 
-    async def _kept(self, entry: Entry) -> None:
+    async def _send_elsewhere(self, entry: Entry) -> None:
+        """What has failed for good goes to whoever is told instead."""
+        if entry.state != "failed":
+            return
+        notice = redirects.instead(entry.notice, entry.reason, self._around.presentation.elsewhere)
+        if notice is not None:
+            log.warning("%s goes to %s instead", entry.id, notice.destination)
+            await self._done(lambda: self._around.to.hand_over(notice), f"{notice.id} on its way")
+
+    async def _all_kept(self, entries: Sequence[Entry]) -> None:
         """Store what has happened already, however long that takes."""
+        for begin in range(0, len(entries), _AT_ONCE):
+            await asyncio.gather(*map(self._kept, entries[begin : begin + _AT_ONCE]))
+
+    async def _kept(self, entry: Entry) -> None:
+        await self._done(lambda: self._around.to.store(entry), f"{entry.id} stored")
+
+    async def _done(self, act: Callable[[], Awaitable[None]], what: str) -> None:
+        """Do it until it is done."""
         while True:
             try:
-                await self._around.to.store(entry)
+                await act()
             except Exception:
-                log.exception("%s: %s is not stored yet", self.destination, entry.id)
+                log.exception("%s: not yet %s", self.destination, what)
                 await self._around.time.sleep(_PAUSE_S)
             else:
                 return
 
-    async def _record_skipped(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            if entry.state == "skipped":
-                await self._record(decided(entry, "skipped", self._around.time.clock()))
+    async def _record_others(self, entries: Iterable[Entry]) -> None:
+        """What became of entries that no request was made for."""
+        now = self._around.time.clock()
+        told = [decided(one, _came_of(one), now) for one in entries if one.finished]
+        for begin in range(0, len(told), _AT_ONCE):
+            await asyncio.gather(*map(self._record, told[begin : begin + _AT_ONCE]))
 
     async def _record(self, delivery: Delivery) -> None:
         try:
@@ -327,3 +370,10 @@ class Lane:
         length, since = self.outbox.queue()
         age_s = 0.0 if since is None else (now - since) / 1000
         self._around.to.meter.queue(self.destination, length, age_s)
+
+
+def _came_of(entry: Entry) -> Came:
+    """What became of an entry without a request of its own."""
+    if entry.state == "sent":
+        return "updated" if entry.ts else "grouped"
+    return "failed" if entry.state == "failed" else "skipped"

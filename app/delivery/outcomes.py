@@ -10,11 +10,15 @@
 | 429                    | retry after `Retry-After`, bounded     | the same                       |
 | 5xx, other 200         | retry                                  | retry                          |
 | network error, time-out| retry                                  | retry                          |
+
+Slack's Web API (a bot token) answers 200 with `ok: false` and an error by name: `SLACK_ERRORS`.
+A heartbeat's address: 2xx is accepted, 4xx permanent, the rest is tried again.
 """
 
 import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from typing import Literal
 
 import msgspec
 
@@ -29,9 +33,11 @@ _REASON = 300
 
 
 class Accepted(msgspec.Struct, frozen=True, tag=True):
-    """The service has it."""
+    """The service has it. Slack's Web API says where: the channel's id, and the message's `ts`."""
 
     status: int = 200
+    channel: str = ""
+    ts: str = ""
 
 
 class Retry(msgspec.Struct, frozen=True, tag=True):
@@ -57,7 +63,46 @@ class FallbackText(msgspec.Struct, frozen=True, tag=True):
     status: int = 400
 
 
-Outcome = Accepted | Retry | Permanent | FallbackText
+class LostThread(msgspec.Struct, frozen=True, tag=True):
+    """The incident's message is not there any more, or cannot be changed."""
+
+    reason: str
+    status: int = 200
+
+
+Outcome = Accepted | Retry | Permanent | FallbackText | LostThread
+
+_BUSY = ("ratelimited", "rate_limited", "message_limit_exceeded")
+_AGAIN = ("fatal_error", "internal_error", "request_timeout", "service_unavailable")
+_REFUSED_BLOCKS = (
+    "attachment_payload_limit_exceeded",
+    "invalid_attachments",
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "msg_blocks_too_long",
+    "msg_too_long",
+    "too_many_attachments",
+)
+_LOST = (
+    "cannot_reply_to_message",
+    "cant_update_message",
+    "edit_window_closed",
+    "message_not_found",
+    "restricted_action_thread_locked",
+    "thread_not_found",
+)
+Means = Literal["busy", "again", "refused blocks", "lost thread"]
+SLACK_ERRORS: dict[str, Means] = {
+    **dict.fromkeys(_BUSY, "busy"),
+    **dict.fromkeys(_AGAIN, "again"),
+    **dict.fromkeys(_REFUSED_BLOCKS, "refused blocks"),
+    **dict.fromkeys(_LOST, "lost thread"),
+}
+"""Errors by name: https://docs.slack.dev/reference/methods/chat.postMessage and chat.update.
+
+All others (channel_not_found, not_in_channel, is_archived, invalid_auth, token_revoked, …) are
+permanent: people must act. So is a name that is not known: waiting has never cured one.
+"""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -79,6 +124,76 @@ def of_slack(answer: Answer, *, text_alone: bool) -> Outcome:
     if answer.status == 200:
         return Retry(f"200 without ok: {said}", status=200, unsure=True)
     return _of_status(answer, said)
+
+
+_PERMANENT = (
+    "account_inactive",
+    "channel_not_found",
+    "invalid_auth",
+    "is_archived",
+    "missing_scope",
+    "not_authed",
+    "not_in_channel",
+    "token_expired",
+    "token_revoked",
+)
+
+
+def cause_of(outcome: Outcome) -> str:
+    """Why it was not accepted: a status, an error of Slack's by name, or one of a few words."""
+    if isinstance(outcome, Accepted):
+        return ""
+    if outcome.status == 200:
+        known = outcome.reason in SLACK_ERRORS or outcome.reason in _PERMANENT
+        return outcome.reason if known else "other"
+    if outcome.status is not None:
+        return str(outcome.status)
+    if isinstance(outcome, Retry):
+        return "timeout" if outcome.reason.startswith("no answer within") else "connection"
+    return "unusable"
+
+
+class _Said(msgspec.Struct):
+    """The body of an answer of Slack's Web API."""
+
+    ok: bool = False
+    error: str = ""
+    channel: str = ""
+    ts: str = ""
+
+
+def of_slack_api(answer: Answer, *, text_alone: bool) -> Outcome:
+    """What an answer of Slack's Web API means; `text_alone`: the fallback has been sent."""
+    try:
+        said = msgspec.json.decode(answer.body, type=_Said)
+    except msgspec.MsgspecError:
+        said = None
+    if answer.status != 200 or said is None:
+        words = plain(answer.body.decode(errors="replace").strip(), _REASON)
+        return _of_status(answer, words)
+    if said.ok:
+        return Accepted(200, said.channel, said.ts)
+    return _refusal(answer, plain(said.error or "no error named", _REASON), text_alone=text_alone)
+
+
+def _refusal(answer: Answer, error: str, *, text_alone: bool) -> Outcome:
+    means = SLACK_ERRORS.get(error)
+    if means == "busy":
+        return Retry(error, after_s=retry_after_s(answer), status=200)
+    if means == "again":
+        return Retry(error, status=200, unsure=True)
+    if means == "lost thread":
+        return LostThread(error)
+    if means == "refused blocks" and not text_alone:
+        return FallbackText(error, 200)
+    return Permanent(error, 200)
+
+
+def of_heartbeat(answer: Answer) -> Outcome:
+    """What the answer of a heartbeat's address means."""
+    if 200 <= answer.status < 300:
+        return Accepted(answer.status)
+    return _of_status(answer, plain(answer.body.decode(errors="replace").strip(), _REASON))
 
 
 def of_pagerduty(answer: Answer) -> Outcome:

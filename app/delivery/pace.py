@@ -16,6 +16,7 @@ class Rate(msgspec.Struct, frozen=True):
 RATES = {
     "slack": Rate(per_s=1.0, burst=3),  # about one message a second for each URL
     "pagerduty": Rate(per_s=2.0, burst=20),  # about 120 calls a minute for each key
+    "heartbeat": Rate(per_s=1.0, burst=3),
 }
 
 

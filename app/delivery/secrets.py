@@ -1,7 +1,9 @@
 """Secrets of destinations: found by name, known by fingerprint, kept out of every text.
 
-`slack:#headless-alerts` → `SLACK_WEBHOOK_HEADLESS_ALERTS`, `pagerduty:@platform-lead` →
-`PAGERDUTY_KEY_PLATFORM_LEAD`; each also as `…_FILE`, whose file is read again when it changes.
+`slack:#headless-alerts` → `SLACK_BOT_TOKEN` where it is set, which is for all channels, else the
+channel's own `SLACK_WEBHOOK_HEADLESS_ALERTS`; `pagerduty:@platform-lead` →
+`PAGERDUTY_KEY_PLATFORM_LEAD`; `heartbeat:url` → `BURNRATE_HEARTBEAT_URL`. Each also as `…_FILE`,
+whose file is read again when it changes.
 """
 
 import hashlib
@@ -16,12 +18,19 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-Service = Literal["slack", "pagerduty"]
+Service = Literal["slack", "pagerduty", "heartbeat"]
+Way = Literal["own", "bot"]
+"""A destination's own secret (webhook, routing key, address), or a bot's for all channels."""
 
 PREFIXES: dict[str, str] = {"slack": "SLACK_WEBHOOK_", "pagerduty": "PAGERDUTY_KEY_"}
+BOT_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 - a variable's name
+SIGNING_SECRET = "SLACK_SIGNING_SECRET"  # noqa: S105 - a variable's name
+HEARTBEAT_URL = "BURNRATE_HEARTBEAT_URL"
+SERVICES = (*PREFIXES, "heartbeat")
 ALSO_SECRET = (
-    "SLACK_BOT_TOKEN",
-    "SLACK_SIGNING_SECRET",
+    BOT_TOKEN,
+    SIGNING_SECRET,
+    HEARTBEAT_URL,
     "PAGERDUTY_WEBHOOK_SECRET",
     "BURNRATE_API_TOKEN",
     "BURNRATE_READ_TOKEN",
@@ -38,10 +47,11 @@ _SLACK_HOOK = re.compile(
 
 
 class Secret(msgspec.Struct, frozen=True):
-    """A webhook address or a routing key; its repr shows the fingerprint alone."""
+    """A webhook address, a token or a routing key; its repr shows the fingerprint alone."""
 
     value: str
     fingerprint: str
+    way: Way = "own"
 
     def __repr__(self) -> str:
         return f"Secret({self.fingerprint})"
@@ -63,6 +73,8 @@ def service_of(destination: str) -> str:
 def variable_of(destination: str) -> str:
     """The variable that holds a destination's secret; ValueError for an unknown service."""
     service, _, target = destination.partition(":")
+    if service == "heartbeat":
+        return HEARTBEAT_URL
     if service not in PREFIXES:
         raise ValueError(f"{destination!r} is neither slack:#CHANNEL nor pagerduty:@OWNER")
     return PREFIXES[service] + re.sub(r"[^A-Z0-9]+", "_", target.upper()).strip("_")
@@ -114,18 +126,29 @@ class Secrets:
 
     def lookup(self, destination: str) -> Found:
         """The destination's secret as it is now; never raises for a known service."""
-        variable = variable_of(destination)
+        service, variable = service_of(destination), variable_of(destination)
+        if service == "slack" and (token := self._value(BOT_TOKEN)):
+            return self._token(token)
         value = self._value(variable)
         if not value:
             return Found(variable, None, f"{variable} is not set")
-        if service_of(destination) == "slack":
-            return self._webhook(variable, value)
-        return self._routing_key(variable, value)
+        if service == "pagerduty":
+            return self._routing_key(variable, value)
+        return self._address(service, variable, value)
 
-    def _webhook(self, variable: str, value: str) -> Found:
+    def is_set(self, variable: str) -> bool:
+        """Whether there is a secret of this name now."""
+        return bool(self._value(variable))
+
+    def _token(self, value: str) -> Found:
+        if not value.isascii() or not value.isprintable() or " " in value:
+            return Found(BOT_TOKEN, None, f"{BOT_TOKEN} cannot be used: it is not a token")
+        return Found(BOT_TOKEN, self._kept("slack", value, "bot"))
+
+    def _address(self, service: str, variable: str, value: str) -> Found:
         if fault := fault_of_url(value):
             return Found(variable, None, f"{variable} cannot be used: {fault}")
-        return Found(variable, self._kept("slack", value))
+        return Found(variable, self._kept(service, value))
 
     def _routing_key(self, variable: str, value: str) -> Found:
         if not value.isascii() or not value.isprintable():
@@ -147,8 +170,8 @@ class Secrets:
             text = text.replace(value, REMOVED)
         return _SLACK_HOOK.sub(REMOVED, text)
 
-    def _kept(self, service: str, value: str) -> Secret:
-        secret = Secret(value, fingerprint(value))
+    def _kept(self, service: str, value: str, way: Way = "own") -> Secret:
+        secret = Secret(value, fingerprint(value), way)
         self._seen[service, secret.fingerprint] = secret
         return secret
 
@@ -174,17 +197,18 @@ class Secrets:
 
     def _conceal(self, variable: str, value: str) -> None:
         forms = {value, quote(value, safe="")}
-        if variable.startswith(PREFIXES["slack"]):
+        if variable.startswith(PREFIXES["slack"]) or variable == HEARTBEAT_URL:
             forms |= {value.partition("://")[2], _path(value)}
         self._removed |= {form for form in forms if len(form) >= _LEAST_REMOVED}
 
 
 def _path(url: str) -> str:
-    """The part of a webhook's address that is secret; errors may show it alone."""
+    """The part of an address that is secret; errors may show it alone."""
     try:
-        return urlsplit(url).path
+        parts = urlsplit(url)
     except ValueError:
         return ""
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 class Redactor(logging.Formatter):

@@ -9,7 +9,16 @@ import msgspec
 
 from app.clock import Clock, wall_clock
 from app.delivery.limits import plain
-from app.delivery.outcomes import Answer, Outcome, Permanent, Retry, of_pagerduty, of_slack
+from app.delivery.outcomes import (
+    Answer,
+    Outcome,
+    Permanent,
+    Retry,
+    of_heartbeat,
+    of_pagerduty,
+    of_slack,
+    of_slack_api,
+)
 from app.delivery.secrets import Secrets, fault_of_url
 
 TIMEOUT_S = 10.0
@@ -21,10 +30,12 @@ _MOST_BODY = 64 * 1024
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One POST. Its repr shows neither the address nor the body: both hold secrets."""
 
-    service: Literal["slack", "pagerduty"]
+    service: Literal["slack", "slack-api", "pagerduty", "heartbeat"]
     url: str
-    body: bytes
+    body: bytes = b""
     text_alone: bool = False  # Slack's fallback
+    token: str = ""  # a bearer's
+    call: str = ""  # what is asked of a service that can do several things
 
     def __repr__(self) -> str:
         return f"Request({self.service}, {len(self.body)} bytes)"
@@ -68,7 +79,9 @@ async def send_once(
 
 
 async def _post(client: httpx.AsyncClient, request: Request, clock: Clock) -> Answer:
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    if request.token:
+        headers["Authorization"] = f"Bearer {request.token}"
     async with client.stream(
         "POST", request.url, content=request.body, headers=headers
     ) as response:
@@ -84,7 +97,9 @@ async def _post(client: httpx.AsyncClient, request: Request, clock: Clock) -> An
 def _meaning(request: Request, answer: Answer) -> Outcome:
     if request.service == "slack":
         return of_slack(answer, text_alone=request.text_alone)
-    return of_pagerduty(answer)
+    if request.service == "slack-api":
+        return of_slack_api(answer, text_alone=request.text_alone)
+    return of_heartbeat(answer) if request.service == "heartbeat" else of_pagerduty(answer)
 
 
 def _reason(error: Exception, secrets: Secrets) -> str:

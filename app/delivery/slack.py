@@ -1,13 +1,15 @@
-"""Notices as Slack incoming-webhook messages: Block Kit, with a text for where blocks do not show.
+"""Notices as Slack messages: Block Kit, with a text for where blocks do not show.
 
 Limits: https://docs.slack.dev/reference/block-kit/blocks and, for all text together, what the
 service was seen to accept (`msg_blocks_too_long` comes at about 11 000 characters). Each part has
 a share of its own, so that no hostile string takes the place of the facts.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from markupsafe import escape
 
 from app.core.notices import Kind, Notice
 from app.delivery.limits import cut_escaped, cut_lines, tamed
@@ -19,6 +21,7 @@ MOST_SECTION = 3000
 MOST_FIELDS = 10
 MOST_FIELD = 2000
 MOST_HEADER = 150
+MOST_VALUE = 2000
 
 SHARES = {  # characters of each part; together, with five fields, below MOST_TEXT
     "title": 140,  # the mark before it makes 150 at most
@@ -45,20 +48,29 @@ FIELDS: dict[Kind, tuple[str, ...]] = {
     "freeze": ("budget", "objective", "owner"),
     "unfreeze": ("budget", "objective", "owner"),
     "test": (),
+    "group": (),
+    "heartbeat": (),
 }
-_EVIDENCE = ("contributors", "conversations", "examples")
+EVIDENCE = ("contributors", "conversations", "examples")
 SECTIONS: dict[Kind, tuple[str, ...]] = {  # after the lead and before the links
-    "trigger": ("findings", "fields", *_EVIDENCE),
-    "update": ("findings", "fields", *_EVIDENCE),
-    "downgrade": ("findings", "fields", *_EVIDENCE),
-    "escalate": ("findings", "fields", *_EVIDENCE),
+    "trigger": ("findings", "fields", *EVIDENCE),
+    "update": ("findings", "fields", *EVIDENCE),
+    "downgrade": ("findings", "fields", *EVIDENCE),
+    "escalate": ("findings", "fields", *EVIDENCE),
     "reminder": ("findings", "fields", "due", "contributors", "conversations"),
     "ack": ("fields",),
     "resolve": ("fields", "conversations"),
     "freeze": ("fields", "due", "contributors"),
     "unfreeze": ("fields", "due"),
     "test": (),
+    "group": (),
+    "heartbeat": (),
 }
+
+BUTTONED: frozenset[Kind] = frozenset(
+    {"trigger", "update", "downgrade", "escalate", "reminder", "ack"}
+)
+"""Notices of an incident that is still open: it can be acknowledged and silenced."""
 
 MARKS: dict[Kind, str] = {  # what shows the state at a glance; a burning one has its severity's
     "escalate": "🚨",
@@ -67,15 +79,22 @@ MARKS: dict[Kind, str] = {  # what shows the state at a glance; a burning one ha
     "freeze": "🧊",
     "unfreeze": "🟢",
     "test": "🧪",
+    "group": "📚",
+    "heartbeat": "💓",
 }
 SEVERITY_MARKS = {"P1": "🔴", "P2": "🟠"}
 
 
 def mark(notice: Notice) -> str:
     """The emoji in front of a notice's title."""
-    if notice.kind == "reminder" and "-freeze-" in notice.incident:
+    if notice.kind == "reminder" and of_freeze(notice):
         return MARKS["freeze"]
     return MARKS.get(notice.kind, SEVERITY_MARKS[notice.severity])
+
+
+def of_freeze(notice: Notice) -> bool:
+    """It is about a freeze, not about an incident."""
+    return "-freeze-" in notice.incident
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -92,68 +111,120 @@ class Letter(msgspec.Struct, frozen=True):
         return cut_lines(text, SHARES.get(name, SHARES["field"]))
 
 
-def _letter(
-    notice: Notice, wording: Wording, addresses: Addresses, *, possible_duplicate: bool
+def letter(
+    notice: Notice,
+    wording: Wording,
+    addresses: Addresses,
+    *,
+    possible_duplicate: bool,
+    **more: object,
 ) -> Letter:
-    more: dict[str, object] = {
+    """The notice made harmless, together with what writes it; `more` is for its templates."""
+    known: dict[str, object] = {
         "possible_duplicate": possible_duplicate,
         "conversation_count": len(notice.story.conversations),
     }
-    return Letter(tamed(notice), wording, addresses, more)
+    return Letter(tamed(notice), wording, addresses, known | more)
 
 
 def message(
-    notice: Notice, wording: Wording, addresses: Addresses, *, possible_duplicate: bool = False
+    notice: Notice,
+    wording: Wording,
+    addresses: Addresses,
+    *,
+    possible_duplicate: bool = False,
+    buttons: bool = False,
 ) -> dict[str, Any]:
     """The JSON for an incoming webhook: valid and within limits, whatever the notice says."""
-    letter = _letter(notice, wording, addresses, possible_duplicate=possible_duplicate)
-    title = f"{mark(notice)} {_single(letter.part('title')) or notice.severity}"
-    blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": title, "emoji": True}}
+    written = letter(notice, wording, addresses, possible_duplicate=possible_duplicate)
+    headline = title(written)
+    blocks = [
+        header(headline),
+        *section(written.part("lead")),
+        *body(written, SECTIONS[notice.kind]),
+        *(to_press(notice, acknowledged=notice.kind == "ack") if buttons else []),
+        *context(written.part("context")),
     ]
-    blocks += _section(letter.part("lead"))
-    for name in SECTIONS[notice.kind]:
-        blocks += _fields(letter) if name == "fields" else _section(letter.part(name))
-    blocks += _section(letter.part("links") if notice.kind != "test" else "")
-    blocks += _context(letter.part("context"))
-    return {"text": _alone(letter, title), "blocks": blocks, **_QUIET}
+    return {"text": _alone(written, headline), "blocks": blocks, **QUIET}
 
 
-_QUIET = {"link_names": False, "unfurl_links": False, "unfurl_media": False}
+QUIET = {"link_names": False, "unfurl_links": False, "unfurl_media": False}
 
 
 def fallback(
     notice: Notice, wording: Wording, addresses: Addresses, *, possible_duplicate: bool = False
 ) -> dict[str, Any]:
     """The same as text alone, for when Slack refuses the blocks."""
-    letter = _letter(notice, wording, addresses, possible_duplicate=possible_duplicate)
-    parts = [letter.part(name) for name in ("lead", "findings", "due", "links", "context")]
-    title = f"{mark(notice)} *{_single(letter.part('title'))}*"
-    text = "\n".join(part for part in (title, *parts) if part)
-    return {"text": cut_lines(text, MOST_SECTION), **_QUIET}
+    written = letter(notice, wording, addresses, possible_duplicate=possible_duplicate)
+    parts = [written.part(name) for name in ("lead", "findings", "due", "links", "context")]
+    headline = f"{mark(notice)} *{_single(written.part('title'))}*"
+    text = "\n".join(part for part in (headline, *parts) if part)
+    return {"text": cut_lines(text, MOST_SECTION), **QUIET}
 
 
-def _alone(letter: Letter, title: str) -> str:
+def title(written: Letter) -> str:
+    """The headline with its mark, at most 150 long."""
+    notice = written.notice
+    return f"{mark(notice)} {_single(written.part('title')) or notice.severity}"
+
+
+def body(written: Letter, sections: Sequence[str]) -> list[dict[str, Any]]:
+    """The blocks between the lead and the context."""
+    blocks: list[dict[str, Any]] = []
+    for name in sections:
+        blocks += _fields(written) if name == "fields" else section(written.part(name))
+    return blocks + section(written.part("links") if written.notice.kind != "test" else "")
+
+
+def to_press(notice: Notice, *, acknowledged: bool) -> list[dict[str, Any]]:
+    """Buttons for an incident that is open; their value is its key."""
+    key = notice.incident
+    if notice.kind not in BUTTONED or of_freeze(notice) or not key or not key.isprintable():
+        return []
+    offered = [_button("silence", "Silence", key)]
+    if not acknowledged:
+        offered = [_button("ack", "Acknowledge", key), *offered]
+    return [{"type": "actions", "block_id": "incident", "elements": offered}]
+
+
+def _button(action: str, text: str, key: str) -> dict[str, Any]:
+    shown = {"type": "plain_text", "text": text}
+    return {"type": "button", "action_id": action, "text": shown, "value": key[:MOST_VALUE]}
+
+
+def escaped(text: str) -> str:
+    """Text that stands in a message as it is."""
+    return SLACK.finish(str(escape(text)))
+
+
+def _alone(written: Letter, headline: str) -> str:
     """What a notification on a phone shows: it addresses nobody, the blocks do."""
-    unaddressed = Addresses(page_url=letter.addresses.page_url)
-    lead = letter.wording.part("lead", letter.notice, SLACK, unaddressed, **letter.more)
-    return cut_escaped(f"{title}. {lead}" if lead else title, SHARES["text"])
+    unaddressed = Addresses(page_url=written.addresses.page_url)
+    lead = written.wording.part("lead", written.notice, SLACK, unaddressed, **written.more)
+    return cut_escaped(f"{headline}. {lead}" if lead else headline, SHARES["text"])
 
 
 def _single(text: str) -> str:
     return cut_escaped(" ".join(text.split("\n")), SHARES["title"])
 
 
-def _section(text: str) -> list[dict[str, Any]]:
+def header(headline: str) -> dict[str, Any]:
+    """The block with the headline."""
+    return {"type": "header", "text": {"type": "plain_text", "text": headline, "emoji": True}}
+
+
+def section(text: str) -> list[dict[str, Any]]:
+    """A block of text; none where there is none."""
     return [{"type": "section", "text": _mrkdwn(text)}] if text else []
 
 
-def _fields(letter: Letter) -> list[dict[str, Any]]:
-    told = [text for name in FIELDS[letter.notice.kind] if (text := letter.part(name))]
+def _fields(written: Letter) -> list[dict[str, Any]]:
+    told = [text for name in FIELDS[written.notice.kind] if (text := written.part(name))]
     return [{"type": "section", "fields": [_mrkdwn(text) for text in told]}] if told else []
 
 
-def _context(text: str) -> list[dict[str, Any]]:
+def context(text: str) -> list[dict[str, Any]]:
+    """The small print; none where there is none."""
     return [{"type": "context", "elements": [_mrkdwn(text)]}] if text else []
 
 

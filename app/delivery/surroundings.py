@@ -9,13 +9,14 @@ import httpx
 import msgspec
 
 from app.clock import Clock
+from app.core.notices import Notice
 from app.delivery import outbox
 from app.delivery.deliveries import Delivery
 from app.delivery.outbox import Entry
 from app.delivery.pace import RATES, TokenBucket
-from app.delivery.secrets import Secret, Secrets
+from app.delivery.requests import Presentation
+from app.delivery.secrets import Secret, Secrets, service_of
 from app.delivery.sender import TIMEOUT_S
-from app.delivery.wording import Addresses, Wording
 
 
 class Meter(Protocol):
@@ -44,6 +45,7 @@ class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
     may_send: Callable[[], bool]
     on_broken: Callable[[str, str], Awaitable[None]]  # destination, reason
     on_mended: Callable[[str], Awaitable[None]]
+    hand_over: Callable[[Notice], Awaitable[None]]  # to another destination, durably
     show: Callable[[Entry, str], None]  # print it, and why it is not sent
     meter: Meter
 
@@ -56,14 +58,6 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     jitter: Callable[[], float] = random.random
     timeout_s: float = TIMEOUT_S
     stale_after_ms: int | None = outbox.KEPT_MS  # None where notices carry the data's own time
-
-
-class Presentation(msgspec.Struct, frozen=True, kw_only=True):
-    """How notices are written, replaced as a whole when configuration is loaded again."""
-
-    wording: Wording
-    addresses: Addresses
-    events_url: str = "https://events.pagerduty.com"
 
 
 class Surroundings:
@@ -84,8 +78,12 @@ class Surroundings:
         self.time = timing
         self._buckets: dict[str, TokenBucket] = {}
 
-    def bucket(self, service: str, secret: Secret) -> TokenBucket:
-        """The rate limit of a key or webhook, whoever uses it."""
-        if secret.fingerprint not in self._buckets:
-            self._buckets[secret.fingerprint] = TokenBucket(RATES[service], self.time.clock)
-        return self._buckets[secret.fingerprint]
+    def bucket(self, destination: str, secret: Secret) -> TokenBucket:
+        """The rate limit of a key, a webhook or a bot's channel, whoever uses it."""
+        name = secret.fingerprint
+        if secret.way == "bot":
+            name += destination
+        if name not in self._buckets:
+            rate = RATES[service_of(destination)]
+            self._buckets[name] = TokenBucket(rate, self.time.clock)
+        return self._buckets[name]

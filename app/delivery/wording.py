@@ -196,6 +196,8 @@ def _context(notice: Notice, voice: Voice, addresses: Addresses) -> dict[str, An
         "lasted_s": _lasted_s(notice),
         "conversation_count": len(story.conversations),
         "possible_duplicate": False,
+        "grouped": "",
+        "grouped_count": 0,
         "bold": lambda text: voice.bold(escape(text)),
         "code": lambda text: voice.code(escape(text)),
         "link": lambda url, text: voice.link(escape(url), escape(text)),

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +25,7 @@ from app.metrics import Metrics
 from app.settings import Settings
 from app.stream.pulse import Pulse
 from app.stream.records import Records
-from app.topics import COMMANDS, DELIVERIES, partition_of
+from app.topics import COMMANDS, DELIVERIES, NOTICES, partition_of
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Delivering:
         callbacks = self._callbacks()
         self._dispatcher, self._direct = (
             Dispatcher(client, self._secrets, self._presentation, to, timing)
-            for to in (callbacks, _without_kafka(callbacks))
+            for to in (callbacks, _without_kafka(callbacks, self._offer_directly))
         )
         self._opened.set()
         try:
@@ -116,6 +116,10 @@ class Delivering:
                 task = asyncio.ensure_future(self._direct.offer(notice))
                 self._telling.add(task)
                 task.add_done_callback(self._telling.discard)
+
+    async def _offer_directly(self, notice: Notice) -> None:
+        if self._direct is not None:
+            await self._direct.offer(notice)
 
     async def revoke(self) -> None:
         """The destinations may be another worker's from now on."""
@@ -145,6 +149,7 @@ class Delivering:
             may_send=self._pulse.awake,
             on_broken=self._broken,
             on_mended=self._mended,
+            hand_over=self._hand_over,
             show=self._show,
             meter=DeliveryMeter(self._metrics),
         )
@@ -162,6 +167,10 @@ class Delivering:
         if delivery.outcome in ("accepted", "printed") and delivery.kind == "trigger":
             self._metrics.detection.observe(max(0, delivery.at - delivery.notice_at) / 1000)
         await self._send(DELIVERIES, delivery.incident, delivery)
+
+    async def _hand_over(self, notice: Notice) -> None:
+        """A notice for another destination, whose outbox may be another worker's."""
+        await self._send(NOTICES, notice.destination, notice)
 
     async def _broken(self, destination: str, reason: str) -> None:
         await self._say(Broken(destination=destination, why=reason, **self._as_sender("broken")))
@@ -198,7 +207,7 @@ class Delivering:
         console.show(self._terminal, entry.notice, shown.wording, shown.addresses, why=hint)
 
 
-def _without_kafka(callbacks: Callbacks) -> Callbacks:
+def _without_kafka(callbacks: Callbacks, offer: Callable[[Notice], Awaitable[None]]) -> Callbacks:
     """The same callbacks, but nothing is stored or recorded."""
 
     async def nothing(*_: object) -> None:
@@ -211,6 +220,7 @@ def _without_kafka(callbacks: Callbacks) -> Callbacks:
         record=nothing,
         on_broken=nothing,
         on_mended=nothing,
+        hand_over=offer,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -16,12 +17,13 @@ from app.core.notices import Notice
 from app.delivery import outbox
 from app.delivery.dispatcher import Callbacks, Delivery, Dispatcher, Presentation, Timing
 from app.delivery.outbox import Entry
+from app.delivery.redirects import Elsewhere
 from app.delivery.secrets import Secrets, fingerprint
 from app.delivery.sender import open_client
 from app.delivery.wording import Wording
 from tests.delivery.held import HeldTime
 from tests.delivery.samples import ADDRESSES, KEY, PAGER, SLACK, notice
-from tests.servers import PagerDutyServer, SlackServer
+from tests.servers import BOT_TOKEN, PagerDutyServer, SlackServer
 
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 OTHER_KEY = "fedcba9876543210fedcba9876543210"
@@ -37,6 +39,7 @@ class Owner:
     shown: list[tuple[str, str]] = field(default_factory=list)
     broken: list[tuple[str, str]] = field(default_factory=list)
     mended: list[str] = field(default_factory=list)
+    handed_over: list[Notice] = field(default_factory=list)
     measured: dict[str, Any] = field(default_factory=dict)
     alive: bool = True
     store_fails: int = 0
@@ -62,6 +65,9 @@ class Owner:
     async def on_mended(self, destination: str) -> None:
         self.mended.append(destination)
 
+    async def hand_over(self, notice: Notice) -> None:
+        self.handed_over.append(notice)
+
     def show(self, entry: Entry, why: str) -> None:
         self.shown.append((entry.notice.kind, why))
 
@@ -82,6 +88,7 @@ class Owner:
             may_send=self.may_send,
             on_broken=self.on_broken,
             on_mended=self.on_mended,
+            hand_over=self.hand_over,
             show=self.show,
             meter=Gauges(self),
         )
@@ -121,7 +128,11 @@ class World:
 
     def begin(self, client: httpx.AsyncClient) -> Dispatcher:
         presentation = Presentation(
-            wording=Wording(), addresses=ADDRESSES, events_url=self.pager.url
+            wording=Wording(),
+            addresses=ADDRESSES,
+            elsewhere=Elsewhere(channels={"availability": SLACK}, last=OPS),
+            events_url=self.pager.url,
+            slack_url=f"{self.slack.url}/api",
         )
         timing = Timing(
             clock=self.time, sleep=self.time.sleep, jitter=lambda: 1.0, timeout_s=self.timeout_s
@@ -197,6 +208,7 @@ async def test_a_notice_is_stored_sent_and_recorded(
             status=202,
             fingerprint=fingerprint(ROUTING_KEY),
             notice_at=one.at,
+            event_at=one.story.examples[0].at,
         )
     ]
     assert [e.state for e in world.owner.entries()] == ["sent"]
@@ -551,3 +563,249 @@ async def test_a_clock_that_is_set_by_hand_is_noticed_within_a_second(
     world.time._now += 199_000
     await world.later(dispatcher, 1)
     assert len(world.slack.arrivals) == 2
+
+
+GROUP_TITLE = "📚 9,997 notices in one message"
+BOT = {"SLACK_BOT_TOKEN": BOT_TOKEN}
+
+
+def calls(world: World) -> list[tuple[str, str, bool]]:
+    """What the bot was asked: method, the message it is about, whether the channel sees it."""
+    return [
+        (
+            a.path.removeprefix("/api/"),
+            a.body.get("thread_ts") or a.body.get("ts") or "new",
+            a.body.get("reply_broadcast", "thread_ts" not in a.body),
+        )
+        for a in world.slack.arrivals
+    ]
+
+
+async def test_a_bot_keeps_one_message_up_to_date_and_the_rest_in_its_thread(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    world.env |= BOT
+    dispatcher = world.begin(client)
+    for step, kind in enumerate(("trigger", "update", "escalate", "ack", "resolve"), 1):
+        await offered(dispatcher, notice(step, kind))
+        await world.later(dispatcher, 3)
+    first = "1700000000.000000"
+    assert calls(world) == [
+        ("chat.postMessage", "new", True),
+        ("chat.postMessage", first, False),
+        ("chat.update", first, True),
+        ("chat.postMessage", first, True),  # an escalation is broadcast
+        ("chat.update", first, True),
+        ("chat.postMessage", first, False),
+        ("chat.update", first, True),
+        ("chat.postMessage", first, False),
+        ("chat.update", first, True),
+    ]
+    colours = [b["attachments"][0]["color"] for b in world.slack.bodies if "ts" in b]
+    assert colours == ["#cf222e", "#cf222e", "#0969da", "#1a7f37"]
+    assert world.owner.outcomes() == [
+        ("trigger", "accepted"),
+        ("update", "accepted"),
+        ("update", "updated"),
+        ("escalate", "accepted"),
+        ("escalate", "updated"),
+        ("ack", "accepted"),
+        ("ack", "updated"),
+        ("resolve", "accepted"),
+        ("resolve", "updated"),
+    ]
+
+
+async def test_the_thread_is_known_after_a_restart_and_a_change_under_way_is_made_again(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    world.env |= BOT
+    world.timeout_s = 600
+    first = world.begin(client)
+    await offered(first, notice(1))
+    world.slack.answer(503)
+    await offered(first, notice(2, "update"))
+    await first.close()
+    again = world.begin(client)
+    again.restore(world.owner.entries())
+    world.slack.answer(200, '{"ok": true, "channel": "C0HEADLESSALERTS", "ts": "1.5"}')
+    world.slack.hang()
+    await world.time.advance(2)
+    await world.slack.received(4)  # the first message is being changed
+    await again.close()
+    last = world.begin(client)
+    last.restore(world.owner.entries())
+    await world.later(last, 5)
+    assert [method for method, _, _ in calls(world)] == [
+        "chat.postMessage",
+        "chat.postMessage",
+        "chat.postMessage",
+        "chat.update",
+        "chat.update",
+    ]
+    assert "possible duplicate" not in str(world.slack.messages)
+
+
+@pytest.mark.parametrize("error", ["invalid_auth", "not_in_channel", "is_archived", "new_error"])
+async def test_a_bot_that_is_refused_tries_once_and_another_is_told(
+    world: World, client: httpx.AsyncClient, error: str
+) -> None:
+    world.env |= BOT
+    world.slack.answer(200, f'{{"ok": false, "error": "{error}"}}')
+    dispatcher = world.begin(client)
+    await offered(dispatcher, notice(1))
+    await world.later(dispatcher, 60)
+    assert len(world.slack.arrivals) == 1
+    assert world.owner.broken == [(SLACK, error)]
+    [instead] = world.owner.handed_over
+    assert (instead.destination, instead.instead_of, instead.refused) == (OPS, (SLACK,), error)
+
+
+async def test_a_bot_waits_as_long_as_it_is_asked(world: World, client: httpx.AsyncClient) -> None:
+    world.env |= BOT
+    world.slack.answer(200, '{"ok": false, "error": "ratelimited"}', {"Retry-After": "3"})
+    dispatcher = world.begin(client)
+    await offered(dispatcher, notice(1))
+    await world.later(dispatcher, 2.5, 0.5)
+    assert len(world.slack.arrivals) == 1
+    await world.later(dispatcher, 1, 0.5)
+    assert len(world.slack.arrivals) == 2
+    assert world.owner.deliveries[0].cause == "ratelimited"
+
+
+async def test_refused_blocks_of_a_bot_go_as_text(world: World, client: httpx.AsyncClient) -> None:
+    world.env |= BOT
+    world.slack.answer(200, '{"ok": false, "error": "invalid_blocks"}')
+    await offered(world.begin(client), notice(1))
+    assert [bool(body["attachments"]) for body in world.slack.bodies] == [True, False]
+
+
+async def test_where_the_first_message_is_gone_the_next_one_takes_its_place(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    world.env |= BOT
+    dispatcher = world.begin(client)
+    await offered(dispatcher, notice(1))
+    world.slack.answer(200, '{"ok": false, "error": "thread_not_found"}')
+    await offered(dispatcher, notice(2, "update"))
+    await world.later(dispatcher, 2)
+    await offered(dispatcher, notice(3, "resolve"))
+    await world.later(dispatcher, 2)
+    second = "1700000000.000001"
+    assert calls(world)[2:] == [
+        ("chat.postMessage", "new", True),
+        ("chat.postMessage", second, False),
+        ("chat.update", second, True),
+    ]
+
+
+async def test_a_message_that_cannot_be_changed_is_told_all_the_same(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    world.env |= BOT
+    dispatcher = world.begin(client)
+    await offered(dispatcher, notice(1), notice(2, "update"))
+    world.slack.answer(200, '{"ok": false, "error": "edit_window_closed"}')
+    await world.later(dispatcher, 3)
+    assert [e.state for e in world.owner.entries()] == ["sent", "sent"]
+    assert world.owner.broken == []
+
+
+async def test_without_the_token_the_webhook_holds_again(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    world.env |= BOT
+    dispatcher = world.begin(client)
+    await offered(dispatcher, notice(1))
+    del world.env["SLACK_BOT_TOKEN"]
+    await offered(dispatcher, notice(2, "update"))
+    assert [a.path.split("/")[1] for a in world.slack.arrivals] == ["api", "services"]
+
+
+async def test_a_page_that_is_refused_for_good_is_told_in_the_channel(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    world.pager.answer(400, '{"message": "Event object is invalid"}')
+    dispatcher = world.begin(client)
+    await offered(dispatcher, notice(1, destination=PAGER))
+    [instead] = world.owner.handed_over
+    await offered(dispatcher, instead)
+    [message] = world.slack.bodies
+    assert message["blocks"][1]["text"]["text"].startswith(
+        "For @backend-team in PagerDuty, which does not take it (400 Event object is invalid):\n"
+    )
+
+
+async def test_ten_thousand_at_once_are_told_in_one_message_after_the_few_p1(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    dispatcher = world.begin(client)
+    worst = [notice(1, incident=f"worst-{n}") for n in range(3)]
+    mild = [notice(1, incident=f"mild-{n}", severity="P2") for n in range(9_997)]
+    for one in (*mild, *worst):
+        await dispatcher.offer(one)
+    await world.later(dispatcher, 20)
+    told = titles(world.slack.bodies)
+    assert told == [*["🔴 P1 availability: breach, fast burn"] * 3, GROUP_TITLE]
+    group = world.slack.bodies[-1]
+    assert "(9,997 P2 trigger)" in str(group)
+    assert "more" in group["blocks"][-3]["text"]["text"].split("\n")[-1]
+    states = Counter((d.outcome, d.reason) for d in world.owner.deliveries)
+    [key] = {d.incident for d in world.owner.deliveries if d.kind == "group"}
+    assert states == {("accepted", ""): 4, ("grouped", f"told in {key}"): 9_997}
+    assert {e.state for e in world.owner.entries()} == {"sent"}
+    assert world.owner.measured["queue", SLACK] == (0, 0.0)
+
+
+async def test_a_group_names_the_worst_first(world: World, client: httpx.AsyncClient) -> None:
+    dispatcher = world.begin(client)
+    world.slack.answer(429, "", {"Retry-After": "3"})
+    for n in range(15):
+        await dispatcher.offer(notice(1, incident=f"mild-{n}", severity="P2"))
+    for n in range(11):
+        await dispatcher.offer(notice(1, incident=f"worst-{n}"))
+    await world.later(dispatcher, 8)
+    [group] = world.slack.bodies[1:]
+    lines = [line for b in group["blocks"][2:-2] for line in b["text"]["text"].split("\n")]
+    marks = [line[0] for line in lines]
+    assert marks == sorted(marks, key="🔴🟠…".index)
+    assert marks.count("🔴") == 11
+
+
+async def test_a_member_that_resolves_before_the_group_goes_is_in_no_message(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    world.slack.answer(503, times=3)
+    dispatcher = world.begin(client)
+    await offered(dispatcher, notice(1, incident="probe"))
+    for n in range(30):
+        await dispatcher.offer(notice(1, incident=f"mild-{n}", severity="P2"))
+    await world.later(dispatcher, 2)
+    await dispatcher.offer(notice(2, "resolve", incident="mild-7"))
+    await world.later(dispatcher, 30)
+    assert "mild-7|" not in str(world.slack.bodies[-1])
+    assert "mild-8|" in str(world.slack.bodies[-1])
+
+
+async def test_killed_after_a_group_was_told_nothing_of_it_is_told_again(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    first = world.begin(client)
+    for n in range(40):
+        await first.offer(notice(1, incident=f"mild-{n}", severity="P2"))
+    await world.later(first, 5)
+    sent = len(world.slack.arrivals)
+    entries = world.owner.entries()
+    [group] = [e for e in entries if e.group]
+    forgotten = [  # as if the stop had come before any member was stored
+        replace(e, state="queued", done_at=None, reason="") if "told in" in e.reason else e
+        for e in entries
+    ]
+    assert sum(e.state == "queued" for e in forgotten) == 40 - (sent - 1)
+    await first.close()
+    again = world.begin(client)
+    again.restore(forgotten)
+    await world.later(again, 10)
+    assert len(world.slack.arrivals) == sent
+    assert {e.state for e in world.owner.entries()} == {"sent"}
+    assert group.state == "sent"
