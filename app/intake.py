@@ -31,6 +31,7 @@ from app.core.reading import PartitionReader, Record, Seen
 from app.core.slos import Slo
 from app.kafka import client_options, topic_id, topic_name
 from app.metrics import Metrics
+from app.refill import Filling, lacking, refill
 from app.settings import Settings
 from app.topics import DIGESTS, EVENTS, PARTITIONS, REJECTED, partition_of
 
@@ -54,11 +55,6 @@ def group_id(settings: Settings) -> str:
     return topic_name(settings, "burnrate-intake")
 
 
-def fingerprint(folders: Sequence[Folder]) -> str:
-    """Changes with any definition: then everything is read anew for the one that is new."""
-    return "-".join(sorted(f"{folder.slo}:{folder.fingerprint}" for folder in folders))
-
-
 class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
     """Reads the partitions that the group gives it, until it is stopped."""
 
@@ -68,7 +64,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._settings = settings
         self._topic = topic_name(settings, EVENTS)
         self._folders = [Folder(slo.id, slo.definition, self._topic) for slo in slos]
-        self._definitions = fingerprint(self._folders)
+        self._filling: asyncio.Task[None] | None = None
         self._metrics = metrics
         self._clock = clock
         self._readers: dict[TopicPartition, PartitionReader] = {}
@@ -83,6 +79,37 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._failed: Exception | None = None
         self._ticks = 0
         self.progress_at = clock()
+
+    def take_over(self, slos: Iterable[Slo]) -> None:
+        """Count by these from now on; definitions that are new are filled from the log's start."""
+        self._folders = [Folder(slo.id, slo.definition, self._topic) for slo in slos]
+        for reader in self._readers.values():
+            reader.keep(self._folders)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Begin to fill what the readers lack; what was being filled is begun anew."""
+        if self._filling is not None:
+            self._filling.cancel()
+            self._filling = None
+        fillings = {
+            tp: Filling(reader, self._reader(tp, reader.epoch, new, skip=False))
+            for tp, reader in self._readers.items()
+            if (new := lacking(reader, self._folders))
+        }
+        if fillings:
+            self._filling = asyncio.ensure_future(self._refill(fillings))
+
+    async def _refill(self, fillings: dict[TopicPartition, Filling]) -> None:
+        try:
+            for tp, start in (await self._consumer.beginning_offsets(list(fillings))).items():
+                fillings[tp].behind.start = fillings[tp].behind.upto = start
+            await refill(self._settings, fillings, self._send_filled)
+        except Exception as error:  # noqa: BLE001 - `_read` raises it, and all begins anew
+            self._failed = error
+
+    async def _send_filled(self, digests: list[Digest]) -> None:
+        await asyncio.gather(*[await self._send_digest(digest) for digest in digests])
 
     async def run(self) -> None:
         """Read for ever; after an error everything begins anew at the committed chunk starts."""
@@ -130,6 +157,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             await self._read()
         finally:
             self._readers.clear()
+            self._fill()
             for client in (self._consumer, self._producer, self._admin):
                 await _stop(client)
 
@@ -137,6 +165,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         """Whoever gets them reads their open chunks again."""
         self._generation += 1
         self._readers.clear()
+        self._fill()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Begin each partition at a chunk's start."""
@@ -154,6 +183,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         for tp in assigned:
             self._begin(tp, epoch, committed.get(tp), starts[tp])
         self._generation += 1
+        self._fill()
 
     async def _epoch(self) -> str:
         """The source topic's id."""
@@ -164,30 +194,35 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     ) -> None:
         offset = committed.offset if committed and committed.offset >= 0 else None
         mark = _mark_of(committed)
+        covered = chunks.covered_by(mark, epoch, frozenset(folder.id for folder in self._folders))
         begin = chunks.where_to_begin(
             committed=offset,
             mark=mark,
             epoch=epoch,
             log_start=log_start,
-            definitions=self._definitions,
+            covered=bool(covered),
         )
         if begin == "log-start" or offset is None or offset < log_start:
             offset = log_start
         if begin == "next-cut":
             log.warning("%s [%s]: offset %s is no chunk start", tp.topic, tp.partition, offset)
-        reader = PartitionReader(
-            self._folders,
-            topic=tp.topic,
-            epoch=epoch,
-            partition=tp.partition,
-            skip=begin == "next-cut",
-        )
+        counted = [f for f in self._folders if f.id in covered] or self._folders
+        reader = self._reader(tp, epoch, counted, skip=begin == "next-cut")
         reader.start = reader.upto = offset
         same = mark is not None and mark.epoch == epoch
         self._counted_upto[tp] = mark.upto if mark and same else 0
         self._heartbeat = chunks.newest(self._heartbeat, mark.heartbeat if mark else None)
         self._readers[tp] = reader
         self._consumer.seek(tp, offset)
+
+    def _reader(
+        self, tp: TopicPartition, epoch: str, folders: Sequence[Folder], *, skip: bool
+    ) -> PartitionReader:
+        reader = PartitionReader(
+            folders, topic=tp.topic, epoch=epoch, partition=tp.partition, skip=skip
+        )
+        reader.keep(self._folders)
+        return reader
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
@@ -256,15 +291,18 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     async def _send(self, digests: list[Digest]) -> None:
         """Send digests, in order; `_settle` waits until Kafka has them."""
-        topic = topic_name(self._settings, DIGESTS)
-        for d in digests:
-            slo = d.slo
-            self._sent.append(
-                await self._producer.send(
-                    topic, _encode(d), key=slo.encode(), partition=partition_of(slo)
-                )
-            )
+        for digest in digests:
+            self._sent.append(await self._send_digest(digest))
         await self._send_rejected()
+
+    async def _send_digest(self, digest: Digest) -> asyncio.Future[Any]:
+        sent: asyncio.Future[Any] = await self._producer.send(
+            topic_name(self._settings, DIGESTS),
+            _encode(digest),
+            key=digest.slo.encode(),
+            partition=partition_of(digest.slo),
+        )
+        return sent
 
     async def _send_rejected(self) -> None:
         rejected = [r for reader in self._readers.values() for r in reader.rejected]
@@ -341,11 +379,18 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         return state.position if state is not None and state.has_valid_position else 0
 
     async def _send_watermark(self, watermark: Watermark) -> None:
-        value, topic = _encode(watermark), topic_name(self._settings, DIGESTS)
+        topic, counted = topic_name(self._settings, DIGESTS), self._counted_by()
         for partition in range(PARTITIONS):
+            mine = {slo: d for slo, d in counted.items() if partition_of(slo) == partition}
+            value = _encode(msgspec.structs.replace(watermark, counted=mine))
             self._sent.append(
                 await self._producer.send(topic, value, key=b"watermark", partition=partition)
             )
+
+    def _counted_by(self) -> dict[str, str]:
+        """Of every SLO the definition by which all partitions that are read here are counted."""
+        lack = {f.id for reader in self._readers.values() for f in lacking(reader, self._folders)}
+        return {f.slo: f.fingerprint for f in self._folders if f.id not in lack}
 
     async def _commit(self) -> None:
         """Commit each partition's chunk start, with the mark that says it is one."""
@@ -365,7 +410,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 epoch=reader.epoch,
                 start=reader.start,
                 upto=max(reader.upto, self._counted_upto.get(tp, 0)),
-                definitions=self._definitions,
+                definitions=chunks.definitions_of(folder.id for folder in reader.folders),
                 heartbeat=self._heartbeat,
             )
             metadata = _encode(mark)

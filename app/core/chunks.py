@@ -1,5 +1,7 @@
 """Chunks: the log cut at places that depend on the log alone, so that whoever reads it agrees."""
 
+import hashlib
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -88,6 +90,7 @@ class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", omit
     marks: tuple[PartitionMark, ...]
     heartbeat: Heartbeat | None = None
     last_minute: tuple[int, int] = (0, 0)  # events counted, events rejected
+    counted: dict[str, str] = {}  # SLO → definition, where all up to the marks is counted by it
 
 
 Message = Digest | Watermark
@@ -100,18 +103,43 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str
     start: int
     upto: int
-    definitions: str  # another set of definitions reads everything anew
+    definitions: str  # those that it was counted by, see `definitions_of`
     heartbeat: Heartbeat | None = None  # the newest one, so that a restart does not forget it
 
 
 Begin = Literal["here", "log-start", "next-cut"]
 
 
+_IDS_KEPT = 400  # a commit's metadata holds 4096 bytes
+
+
+def definition_id(slo: str, definition: str) -> str:
+    """Names an SLO's definition in a mark: eight hex digits."""
+    return hashlib.sha256(f"{slo}:{definition}".encode()).hexdigest()[:8]
+
+
+def definitions_of(ids: Iterable[str]) -> str:
+    """What a mark says of its definitions; too many to be named are named as one."""
+    named = sorted(ids)
+    joined = "-".join(named)
+    return joined if len(named) <= _IDS_KEPT else hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+
+def covered_by(mark: Mark | None, epoch: str, ids: frozenset[str]) -> frozenset[str]:
+    """The definitions by which everything before the mark's offset is counted already."""
+    if mark is None or mark.epoch != epoch:
+        return frozenset()
+    if mark.definitions == definitions_of(ids):
+        return ids
+    return ids & frozenset(mark.definitions.split("-"))
+
+
 def where_to_begin(
-    *, committed: int | None, mark: Mark | None, epoch: str, log_start: int, definitions: str
+    *, committed: int | None, mark: Mark | None, epoch: str, log_start: int, covered: bool
 ) -> Begin:
     """Where a reader begins so that no chunk is ever counted from its middle.
 
+    `covered`: some of today's definitions were counted up to the mark; the others are filled.
     "here": the committed offset is a chunk start. "log-start": the log's start is one, or there is
     no older count it could overlap. "next-cut": leave out the rest of the chunk that lies at the
     log's start or at an offset somebody else committed; what is left out is counted.
@@ -120,7 +148,7 @@ def where_to_begin(
         return "log-start"
     if mark and mark.start < log_start < mark.upto:
         return "next-cut"
-    if mark and mark.definitions != definitions:
+    if mark and not covered:
         return "log-start"
     if committed < log_start:
         return "log-start" if mark else "next-cut"

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from app.core.cells import MICRO, Counts
+from app.core.chunks import definition_id
 from app.core.events import NO_METADATA, Event, Metadata
 from app.core.notices import Example
 from app.core.slos import Clause, Condition, Definition
@@ -201,12 +202,14 @@ class Folder:
         self.slo = slo
         self.definition = definition
         self.fingerprint = definition.fingerprint()
+        self.id = definition_id(slo, self.fingerprint)
         self.topic = topic
         self._clauses: dict[str, list[tuple[Clause, TallyOf]]] = {}
         for clause in definition.clauses:
             compiled = compile_clause(clause, definition)
             self._clauses.setdefault(clause.event, []).append((clause, compiled))
-        self.events = frozenset(self._clauses) | ({definition.gauge} - {None})
+        gauges = [definition.gauge] if definition.gauge else []
+        self.events = frozenset([*self._clauses, *gauges])
 
     def clauses(self, event: str) -> list[tuple[Clause, TallyOf]]:
         """The clauses that count this event."""

@@ -63,9 +63,9 @@ class PartitionReader:
         self.heartbeat: Heartbeat | None = None
         self.seen = Seen()
         self.rejected: list[Rejected] = []
-        self._folders = folders
+        self._folders = list(folders)
         self._topic = topic
-        self._known = frozenset().union(*(folder.events for folder in folders))
+        self._known = known_events(folders)
         self._skip = skip  # until the next cut: this chunk's beginning is not known
         self._begun = False
         self._sheets: list[Sheet] = []
@@ -80,6 +80,11 @@ class PartitionReader:
     def skipping(self) -> bool:
         """Before the next cut: no offset read so far is a chunk's start."""
         return self._skip
+
+    @property
+    def folders(self) -> tuple[Folder, ...]:
+        """The definitions that it counts by."""
+        return tuple(self._folders)
 
     @property
     def urgent(self) -> bool:
@@ -204,3 +209,40 @@ class PartitionReader:
             )
             if digest is not None:
                 yield digest
+
+    def keep(self, wanted: Sequence[Folder]) -> None:
+        """Count no more by definitions that are not wanted; those that are new need a filling.
+
+        Events that only a new one names are counted as read already, since from now on they are.
+        """
+        ids = {folder.id for folder in wanted}
+        self._folders = [folder for folder in self._folders if folder.id in ids]
+        self._sheets = [sheet for sheet in self._sheets if sheet.folder.id in ids]
+        self._known = known_events(wanted)
+
+    def join(self, other: "PartitionReader") -> bool:
+        """Take over what another reader has counted of this partition by further definitions.
+
+        False, and nothing is done, unless both stand at the same place of the same chunk.
+        """
+        if self.skipping or other.skipping or self.place != other.place:
+            return False
+        self._folders += other.folders
+        self._sheets += other.sheets
+        self._news |= other.news
+        return True
+
+    @property
+    def place(self) -> tuple[str, bool, int, int]:
+        """Where it stands: partition, whether it has read anything, chunk's start, offset."""
+        return self.source, self._begun, self.start if self._begun else self.upto, self.upto
+
+    @property
+    def sheets(self) -> tuple[Sheet, ...]:
+        """The open chunk's counts."""
+        return tuple(self._sheets)
+
+
+def known_events(folders: Iterable[Folder]) -> frozenset[str]:
+    """The events that any of the definitions names."""
+    return frozenset(event for folder in folders for event in folder.events)

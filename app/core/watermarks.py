@@ -13,6 +13,7 @@ class Board:
 
     def __init__(self) -> None:
         self._marks: dict[int, tuple[int, PartitionMark]] = {}  # partition → (sent, mark)
+        self._counted: dict[int, dict[str, str]] = {}  # partition → SLO → definition
         self._partitions = 0
         self.heartbeat: Heartbeat | None = None
         self.last_minute = (0, 0)  # events counted and rejected by the intake heard last
@@ -26,6 +27,9 @@ class Board:
                 self._marks[mark.partition] = (watermark.sent_ms, mark)
             elif known[0] <= watermark.sent_ms:
                 self._marks[mark.partition] = (watermark.sent_ms, _later(known[1], mark))
+            else:
+                continue
+            self._counted[mark.partition] = watermark.counted
         self.last_minute = watermark.last_minute
         self.heartbeat = newest(self.heartbeat, watermark.heartbeat)
 
@@ -33,6 +37,12 @@ class Board:
     def complete(self) -> bool:
         """Every partition has been heard of."""
         return bool(self._partitions) and all(p in self._marks for p in range(self._partitions))
+
+    def counts(self, slo: str, definition: str) -> bool:
+        """Every partition is counted by this definition, as far as it has been read."""
+        return self.complete and all(
+            self._counted[p].get(slo) == definition for p in range(self._partitions)
+        )
 
     def at_end(self, wall_ms: int) -> bool:
         """Every partition is read to its end, as of a moment ago."""

@@ -248,7 +248,7 @@ class Intake:
             mark=mark,
             epoch=world.epoch,
             log_start=log_start,
-            definitions=definitions_of(self.folders),
+            covered=mark is not None and mark.definitions == definitions_of(self.folders),
         )
         offset = committed
         if begin == "log-start" or offset is None or offset < log_start:

@@ -24,7 +24,7 @@ def begin(
 ) -> str:
     made = Mark(epoch=epoch, start=mark[0], upto=mark[1], definitions=definitions) if mark else None
     return where_to_begin(
-        committed=committed, mark=made, epoch="e", log_start=log_start, definitions="d"
+        committed=committed, mark=made, epoch="e", log_start=log_start, covered=definitions == "d"
     )
 
 
