@@ -26,6 +26,7 @@ class Metrics:
         self._reading()
         self._judging(list(slos))
         self._delivering()
+        self._configuration()
 
     def _kokino(self) -> None:
         self.executions = Executions()
@@ -104,13 +105,20 @@ class Metrics:
         self.blind = Gauge(
             "burnrate_blind", "1 while nothing can be judged", registry=self.registry
         )
-        self.config_errors = Gauge(
-            "burnrate_config_last_reload_failed",
-            "1 while the configuration on disk is not the one in force",
+        self.filling = Gauge(
+            "burnrate_slo_filling",
+            "1 while a new definition is filled from the log, and nothing is judged by it",
+            one,
             registry=self.registry,
         )
+        self.know(slos)
+
+    def know(self, slos: Iterable[str]) -> None:
+        """These SLOs are configured now: their series exist, with 0, and no others do."""
+        for series in (self.sli, self.budget_remaining, self.frozen, self.filling, self.burn):
+            series.clear()
         for slo in slos:
-            for gauge in (self.sli, self.budget_remaining, self.frozen):
+            for gauge in (self.sli, self.budget_remaining, self.frozen, self.filling):
                 gauge.labels(slo)
             for severity in ("P1", "P2"):
                 self.open_incidents.labels(slo, severity)
@@ -118,6 +126,19 @@ class Metrics:
                 self.burn.labels(slo, window)
             for kind in ("trigger", "resolve"):
                 self.incident_changes.labels(slo, kind)
+
+    def _configuration(self) -> None:
+        self.reload_success = Gauge(
+            "burnrate_config_reload_success",
+            "1 where the configuration in force is the one on disk, 0 where that was refused",
+            registry=self.registry,
+        )
+        self.reload_success.set(1)
+        self.reload_timestamp = Gauge(
+            "burnrate_config_reload_timestamp_seconds",
+            "When configuration was last taken over",
+            registry=self.registry,
+        )
 
     def _delivering(self) -> None:
         self.notifications = Counter(

@@ -27,6 +27,7 @@ from app.errors import UserError
 from app.intake import Intake
 from app.kafka import create_topics
 from app.metrics import Metrics
+from app.reloading import Reloading
 from app.settings import Settings
 from app.stream.app import EXIT_RESTART, CountPart, DeliverPart, count_part, deliver_part
 from app.topics import all_topics
@@ -63,7 +64,10 @@ class Worker:
         self._metrics = Metrics(policy.slos)
         self._client = open_client()
         self.made = self._make(policy, secrets, parts)
-        self._site = Site(settings, policy, self._metrics, self.health)
+        self._reloading = Reloading(
+            settings.config_dir, policy, self._metrics, self._clock, [self._take_over]
+        )
+        self._site = Site(settings, self._reloading, self._metrics, self.health)
 
     def _make(self, policy: Policy, secrets: Secrets, parts: tuple[Part, ...]) -> Made:
         settings, metrics, clock = self.settings, self._metrics, self._clock
@@ -78,10 +82,24 @@ class Worker:
             made.counting.vigil.direct = made.delivery.delivering.tell_directly
         return made
 
+    async def _take_over(self, policy: Policy) -> None:
+        """Hand another policy to every part that runs here."""
+        intake, count, deliver = self.made
+        if count is not None:
+            await count.counting.take_over(policy)
+        if intake is not None:
+            intake.take_over(policy.slos.values())
+        if deliver is not None:
+            deliver.delivering.take_over(presentation(self.settings, policy))
+        self._metrics.know(policy.slos)
+
     def running(self) -> dict[str, Running]:
         """What runs side by side, by name."""
         intake, count, deliver = self.made
-        found: dict[str, Running] = {"web": self._site.run}
+        found: dict[str, Running] = {
+            "web": self._site.run,
+            "reloading": self._reloading.run,
+        }
         if intake is not None:
             found["intake"] = intake.run
         if count is not None:

@@ -28,6 +28,10 @@ class ConfigError(UserError):
         super().__init__("\n".join(errors), exit_code=1)
 
 
+class NotTakenOver(UserError):
+    """Configuration that is sound, but what must be stored first cannot be stored now."""
+
+
 def load(config_dir: Path) -> Policy:
     """The policy of a folder; raises ConfigError with every error at once."""
     errors: list[str] = []

@@ -147,6 +147,10 @@ class Ledger:
         newest = max((row for row in self._bad_at if row * 1000 <= now_ms), default=None)
         return 0 if newest is None else min(self._bad_at[newest], now_ms)
 
+    def forget_windows(self) -> None:
+        """Rules have changed: only the windows that are asked for are moved along."""
+        self._running.clear()
+
     def first_slot(self) -> int | None:
         """The start of the oldest slot that holds anything, s."""
         return self._first

@@ -22,7 +22,7 @@ from app.core.ownership import Route
 from app.core.rules import INACTIVE
 from app.core.signals import Signal
 from app.core.slos import Slo
-from app.core.vitals import WATCHES
+from app.core.vitals import ALERTER, WATCHES
 
 BURN_SHOWN = ("1h", "6h", "7d")
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
@@ -201,9 +201,10 @@ def of_incident(slo: Slo, incident: Incident, ledger: Ledger, now: int) -> Docum
 
 
 def of_own_incident(incident: Incident) -> Document:
-    """An incident of the alerter itself, which has no executions as evidence."""
+    """An incident without executions as evidence: the alerter's, or of an SLO that is gone."""
+    watch = WATCHES.get(incident.lane) if incident.slo == ALERTER else None
     return _incident(incident) | {
-        "runbook": WATCHES[incident.lane].runbook,
+        "runbook": watch.runbook if watch else incident.slo,
         "evidence": {"window": 0, "contributors": [], "examples": []},
     }
 

@@ -47,6 +47,11 @@ class Child:
             process.kill()
             await process.wait()
 
+    def hang_up(self) -> None:
+        """Pass SIGHUP on: a worker takes over its configuration anew."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(signal.SIGHUP)
+
     async def ended(self) -> int:
         """Wait for its end; its exit code."""
         assert self.process is not None  # started before
@@ -133,6 +138,7 @@ async def supervise_worker(settings: Settings, only: str | None) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.cancel)
+    loop.add_signal_handler(signal.SIGHUP, child.hang_up)
     try:
         return await running
     except asyncio.CancelledError:

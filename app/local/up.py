@@ -157,7 +157,7 @@ async def _when_stopped(
     """Feed the worker when it is ready, until Ctrl-C or until something ends by itself."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # its terminal was closed
         loop.add_signal_handler(number, stop.set)
     stopping = asyncio.ensure_future(stop.wait())
     feeding = asyncio.ensure_future(_feed(settings, data, speed, env))

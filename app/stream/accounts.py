@@ -1,4 +1,8 @@
-"""Accounts: one SLO's rows, ledger and state, as long as this worker owns its partition."""
+"""Accounts: one SLO's rows, ledger and state, as long as this worker owns its partition.
+
+A book holds the rows of one definition of an SLO. An account is the book by which it is judged;
+books of other definitions are kept as well, for whoever comes to judge by them.
+"""
 
 from collections.abc import Iterator
 from functools import reduce
@@ -27,45 +31,26 @@ _gauge = msgspec.json.Decoder(Gauge)
 _sealed = msgspec.json.Decoder(Sealed)
 
 
-class Account:
-    """Takes digests, keeps the ledger true, and knows which rows must be written."""
+class Book:
+    """Takes digests of one definition, keeps the ledger true, and knows which rows to write."""
 
-    def __init__(
-        self, slo: Slo, route: Route, tables: dict[str, Records], standing: Standing
-    ) -> None:
-        self.slo, self.route = slo, route
-        self.standing = standing
+    def __init__(self, slo: str, fingerprint: str, tables: dict[str, Records]) -> None:
+        self.slo_id, self.fingerprint = slo, fingerprint
         self.ledger = Ledger()
-        self.history = History(slo, self.ledger)
-        self.fingerprint = slo.definition.fingerprint()
         self._tables = tables
         self._cache: dict[str, Row] = {}
         self._dirty: dict[str, set[str]] = {name: set() for name in GRAINS}
         self._gauge_dirty = False
-        self._unsealed: dict[str, bytes] = {}  # months that are sealed and not yet written
 
     @property
     def _prefix(self) -> str:
-        return f"{self.slo.id}/{self.fingerprint}/"
+        return f"{self.slo_id}/{self.fingerprint}/"
 
-    def recover(
-        self, found: dict[str, dict[str, list[bytes]]], states: dict[str, list[bytes]]
-    ) -> None:
-        """Rebuild everything from the tables' values, of all writers."""
+    def recover_rows(self) -> None:
+        """Rebuild the ledger from the tables' values, of all writers."""
         for grain in GRAINS.values():
-            for name, values in found[grain.name].items():
-                if name.startswith(self._prefix):
-                    self._recover_one(grain, name.removeprefix(self._prefix), values)
-        self.history.recover(self._recovered_months(found[MONTHS]))
-        self.standing.recover(states.get(self.slo.id, []))
-
-    def _recovered_months(self, found: dict[str, list[bytes]]) -> dict[str, Sealed]:
-        prefix = f"{self.slo.id}/"
-        return {
-            name.removeprefix(prefix): reduce(better, map(_sealed.decode, values))
-            for name, values in found.items()
-            if name.startswith(prefix)
-        }
+            for name, values in self._tables[grain.name].under(self._prefix):
+                self._recover_one(grain, name.removeprefix(self._prefix), values)
 
     def _recover_one(self, grain: Grain, name: str, values: list[bytes]) -> None:
         if name == "gauge":
@@ -85,7 +70,6 @@ class Account:
         if digest.gauge is not None:
             self.ledger.read_gauge(digest.gauge)
             self._gauge_dirty = True
-        self.history.touch(digest)
         return outcomes
 
     def _take_row(self, grain: Grain, start: int, digest: Digest, cells: Cells) -> Merged:
@@ -125,23 +109,16 @@ class Account:
         }
         if self._gauge_dirty and self.ledger.gauge is not None:
             news[FINE.name][self._prefix + "gauge"] = _encode(self.ledger.gauge)
-        news[MONTHS], self._unsealed = self._unsealed, {}
         self._dirty = {name: set() for name in GRAINS}
         self._gauge_dirty = False
         return news
 
     def still_news(self, news: dict[str, dict[str, bytes]]) -> None:
         """These rows could not be written: they are news again."""
-        self._unsealed = news.pop(MONTHS) | self._unsealed
         for grain, values in news.items():
             names = {name.removeprefix(self._prefix) for name in values}
             self._gauge_dirty |= "gauge" in names
             self._dirty[grain] |= names - {"gauge"}
-
-    def seal(self, now_ms: int) -> None:
-        """Add up for the months what is about to expire: news, to be written before it does."""
-        for month, sealed in self.history.seal(now_ms).items():
-            self._unsealed[f"{self.slo.id}/{month}"] = _encode(sealed)
 
     def expired(self, now_ms: int) -> Iterator[tuple[str, list[str]]]:
         """By table, the rows that no window reaches any more."""
@@ -157,6 +134,59 @@ class Account:
                     and int(start) < oldest
                 ],
             )
+
+
+class Account(Book):
+    """The book by which an SLO is judged, with its route, its state and its history."""
+
+    def __init__(
+        self, slo: Slo, route: Route, tables: dict[str, Records], standing: Standing
+    ) -> None:
+        super().__init__(slo.id, slo.definition.fingerprint(), tables)
+        self.slo, self.route = slo, route
+        self.standing = standing
+        self.history = History(slo, self.ledger)
+        self._unsealed: dict[str, bytes] = {}  # months that are sealed and not yet written
+
+    def recover(self) -> None:
+        """Rebuild everything but the state from the tables' values."""
+        self.recover_rows()
+        self.history.recover(self._recovered_months())
+
+    def adopt(self, slo: Slo, route: Route) -> None:
+        """Judge and tell by another policy; what is counted stays the same."""
+        if slo != self.slo:
+            self.ledger.forget_windows()
+            self.history = History(slo, self.ledger)
+            self.history.recover(self._recovered_months())
+        self.slo, self.route = slo, route
+
+    def take(self, digest: Digest) -> list[Merged]:
+        """Merge a digest; what the law made of each of its rows."""
+        self.history.touch(digest)
+        return super().take(digest)
+
+    def news(self) -> dict[str, dict[str, bytes]]:
+        """By table, the rows and months that are news since the last time."""
+        sealed, self._unsealed = self._unsealed, {}
+        return super().news() | {MONTHS: sealed}
+
+    def still_news(self, news: dict[str, dict[str, bytes]]) -> None:
+        """These could not be written: they are news again."""
+        self._unsealed = news.get(MONTHS, {}) | self._unsealed
+        super().still_news({grain: news[grain] for grain in GRAINS if grain in news})
+
+    def _recovered_months(self) -> dict[str, Sealed]:
+        prefix = f"{self.slo.id}/"
+        return {
+            name.removeprefix(prefix): reduce(better, map(_sealed.decode, values))
+            for name, values in self._tables[MONTHS].under(prefix)
+        }
+
+    def seal(self, now_ms: int) -> None:
+        """Add up for the months what is about to expire: news, to be written before it does."""
+        for month, sealed in self.history.seal(now_ms).items():
+            self._unsealed[f"{self.slo_id}/{month}"] = _encode(sealed)
 
 
 def _merged(values: list[bytes]) -> Row:

@@ -103,7 +103,7 @@ def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Cloc
     states = changelogged(app, "states")
     pulse = Pulse()
     publisher = Publisher(settings, pulse)
-    desk = Desk(policy, publisher, metrics, clock, replay=settings.replay)
+    desk = Desk(publisher, metrics, clock, replay=settings.replay)
     vigil = Vigil(policy, publisher, clock)
     counting = Counting(
         policy,

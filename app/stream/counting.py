@@ -13,9 +13,11 @@ from app.clock import Clock
 from app.config import Policy
 from app.core.chunks import Digest, Message, Watermark
 from app.core.rows import Merged
+from app.core.slos import Slo
+from app.core.slots import GRAINS
 from app.core.vitals import ALERTER
 from app.metrics import Metrics
-from app.stream.accounts import Account
+from app.stream.accounts import Account, Book
 from app.stream.desk import Desk
 from app.stream.pulse import Pulse
 from app.stream.records import Records
@@ -55,6 +57,8 @@ class Counting:
         self._metrics, self._clock, self._pulse = metrics, clock, pulse
         self._tables, self._states = tables.rows, tables.states
         self._owned = owned
+        self._mine: set[int] = set()  # partitions that are recovered
+        self._books: dict[tuple[str, str], Book] = {}  # of definitions that are not judged by here
         self.progress_at = clock()
         self._unwritten: list[faust.Event] = []
         self._expired_at = 0
@@ -62,36 +66,79 @@ class Counting:
 
     async def revoke(self) -> None:
         """The partitions are moving: nothing here is ours until it is recovered."""
-        self._unwritten = []
+        self._unwritten, self._mine, self._books = [], set(), {}
         self._vigil.close()
         await self._desk.close()
 
     async def recover(self) -> None:
         """Rebuild the accounts of the partitions that are ours now."""
         began = time.monotonic()
-        found = {name: records.recover() for name, records in self._tables.items()}
+        for records in self._tables.values():
+            records.recover()
         states = self._states.recover()
         mine = self._owned()
         accounts: dict[str, Account] = {}
         for slo in self._policy.slos.values():
             if partition_of(slo.id) in mine:
-                route = self._policy.ownership.routes[slo.id]
-                standing = Standing(slo.id, self._states, self._pulse)
-                accounts[slo.id] = Account(slo, route, self._tables, standing)
-                accounts[slo.id].recover(found, states)
+                accounts[slo.id] = self._account(slo, self._standing(slo.id))
                 await asyncio.sleep(0)
-        own = None
-        if partition_of(ALERTER) in mine:
-            own = Standing(ALERTER, self._states, self._pulse)
-            own.recover(states.get(ALERTER, []))
         log.info(
             "recovered %s of %s SLOs in %.2f s",
             len(accounts),
             len(self._policy.slos),
             time.monotonic() - began,
         )
+        self._mine, self._books = mine, {}
         await self._desk.open(accounts)
-        await self._vigil.open(own)
+        await self._vigil.open(self._standing(ALERTER) if partition_of(ALERTER) in mine else None)
+        for name in states:
+            if partition_of(name) in mine and name not in {*self._policy.slos, ALERTER}:
+                await self._desk.retire(self._standing(name))
+
+    async def take_over(self, policy: Policy) -> None:
+        """Judge by another policy: what it does not change goes on, what is new is filled."""
+        async with self._writing:
+            self._policy = policy
+            self._vigil.take_over(policy)
+            before = self._desk.accounts
+            if not self._mine:
+                return  # whoever recovers them does it by the new policy
+            after = {
+                slo.id: self._successor(slo, before.get(slo.id))
+                for slo in policy.slos.values()
+                if partition_of(slo.id) in self._mine
+            }
+            for account in before.values():  # what it has not written yet is still to be written
+                if after.get(account.slo_id) is not account:
+                    self._books[account.slo_id, account.fingerprint] = account
+            await self._desk.change(after)
+            for slo, account in before.items():
+                if slo not in after:
+                    await self._desk.retire(account.standing, account)
+
+    def _successor(self, slo: Slo, before: Account | None) -> Account:
+        if before is None:
+            return self._account(slo, self._standing(slo.id))
+        if before.fingerprint != slo.definition.fingerprint():
+            return self._account(slo, before.standing)
+        before.adopt(slo, self._policy.ownership.routes[slo.id])
+        return before
+
+    def _standing(self, slo: str) -> Standing:
+        standing = Standing(slo, self._states, self._pulse)
+        standing.recover(self._states.get(slo))
+        return standing
+
+    def _account(self, slo: Slo, standing: Standing) -> Account:
+        """An account of what is counted by its definition already."""
+        account = Account(slo, self._policy.ownership.routes[slo.id], self._tables, standing)
+        book = self._books.pop((slo.id, account.fingerprint), None)
+        news = book.news() if book is not None else {}
+        for table, values in news.items():
+            self._tables[table].keep(values)
+        account.recover()
+        account.still_news(news)
+        return account
 
     async def take(self, event: faust.Event) -> None:
         """One message of `slo.digests`; acknowledged when Kafka has what came of it."""
@@ -101,15 +148,26 @@ class Counting:
             self._unwritten.append(event)
             await self._desk.hear(message, event.message.partition)
             return
-        account = self._desk.accounts.get(message.slo)
-        if account is None and message.slo in self._policy.slos:
+        if event.message.partition not in self._mine:
             return  # its partition has moved on: whoever has it now reads this again
         self._unwritten.append(event)
+        account = self._desk.accounts.get(message.slo)
         if account is None or account.fingerprint != message.definition:
             self._metrics.digests.labels("unknown").inc()
+            self._book(message).take(message)
             return
         self._merge(account, message)
         await self._desk.touched(account)
+
+    def _book(self, digest: Digest) -> Book:
+        """Where digests of a definition go that is not judged by here, or not yet.
+
+        Intake and count learn of a change one after the other: what is told meanwhile is kept.
+        """
+        key = (digest.slo, digest.definition)
+        if key not in self._books:
+            self._books[key] = Book(*key, self._tables)
+        return self._books[key]
 
     def _merge(self, account: Account, digest: Digest) -> None:
         for outcome in account.take(digest):
@@ -130,8 +188,8 @@ class Counting:
             events, self._unwritten = self._unwritten, []
             accounts = self._desk.accounts
             try:
-                for account in accounts.values():
-                    await self._write_account(account)
+                for book in (*accounts.values(), *self._books.values()):
+                    await self._write_book(book)
                     if self._desk.accounts is not accounts:
                         return  # the partitions have moved: what is left is another's to write
             except BaseException:
@@ -141,16 +199,16 @@ class Counting:
             for event in events:
                 event.ack()
 
-    async def _write_account(self, account: Account) -> None:
-        news = account.news()
+    async def _write_book(self, book: Book) -> None:
+        news = book.news()
         for table, values in news.items():  # all at once: a row that leaves the cache is read here
             self._tables[table].keep(values)
         try:
             for table, values in news.items():
                 if values:
-                    await self._tables[table].put(partition_of(account.slo.id), values)
+                    await self._tables[table].put(partition_of(book.slo_id), values)
         except BaseException:
-            account.still_news(news)
+            book.still_news(news)
             raise
 
     async def _expire(self) -> None:
@@ -160,9 +218,24 @@ class Counting:
             return
         self._expired_at = now
         for account in accounts:  # by its own time: in a fast replay others are hours ahead
-            judged_at = account.standing.state.judged_at
-            account.seal(judged_at)
-            await self._write_account(account)  # what is forgotten is written first
-            account.ledger.expire(judged_at)
-            for table, names in account.expired(judged_at):
-                await self._tables[table].delete(partition_of(account.slo.id), names)
+            if not self._desk.is_filling(account):  # half of what is forgotten would be sealed
+                account.seal(account.standing.state.judged_at)
+                await self._write_book(account)  # what is forgotten is written first
+                await self._expire_book(account, account.standing.state.judged_at)
+        known = {(account.slo_id, account.fingerprint) for account in accounts}
+        earliest = min(account.standing.state.judged_at for account in accounts)
+        for key in self._counted() - known:
+            await self._expire_book(self._books.get(key) or Book(*key, self._tables), earliest)
+
+    def _counted(self) -> set[tuple[str, str]]:
+        """Every SLO and definition that has a row here."""
+        tables = [self._tables[grain] for grain in GRAINS]
+        found = {name.rpartition("/")[0] for table in tables for name in table.names()}
+        return {
+            (slo, fingerprint) for slo, _, fingerprint in (one.rpartition("/") for one in found)
+        }
+
+    async def _expire_book(self, book: Book, now_ms: int) -> None:
+        book.ledger.expire(now_ms)
+        for table, names in book.expired(now_ms):
+            await self._tables[table].delete(partition_of(book.slo_id), names)

@@ -81,6 +81,12 @@ class Delivering:
         self._opened = asyncio.Event()
         self.ready = False
 
+    def take_over(self, presentation: Presentation) -> None:
+        """Write as configuration says from now on."""
+        self._presentation = presentation
+        for dispatcher in filter(None, (self._dispatcher, self._direct)):
+            dispatcher.present(presentation)
+
     async def run(self, client: httpx.AsyncClient) -> None:
         """Hold the connections open until cancelled."""
         self._producer = AIOKafkaProducer(**client_options(self._settings), enable_idempotence=True)

@@ -4,21 +4,23 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from typing import Any
 
 from msgspec.structs import replace
 
 from app.clock import Clock
-from app.config import Policy
-from app.core import figures, operating, status, vitals
+from app.core import figures, operating, retirement, status, vitals
 from app.core import judge as judging
 from app.core.chunks import Watermark
 from app.core.commands import Command
+from app.core.incidents import Incident
 from app.core.judge import Judged, SloState
 from app.core.slots import FINE_S
 from app.core.watermarks import Board
 from app.metrics import Metrics
 from app.stream.accounts import Account
 from app.stream.publisher import Publisher
+from app.stream.standing import Standing
 from app.topics import PARTITIONS, partition_of
 
 log = logging.getLogger(__name__)
@@ -34,14 +36,13 @@ class Desk:
 
     def __init__(
         self,
-        policy: Policy,
         publisher: Publisher,
         metrics: Metrics,
         clock: Clock,
         *,
         replay: bool,
     ) -> None:
-        self._policy, self._publisher = policy, publisher
+        self._publisher = publisher
         self._metrics, self._clock, self._replay = metrics, clock, replay
         self._boards = {partition: Board() for partition in range(PARTITIONS)}
         self._status_every_s = REPLAY_STATUS_EVERY_S if replay else STATUS_EVERY_S
@@ -65,6 +66,33 @@ class Desk:
         for account in accounts.values():
             self._show_again(account)
         self.ready = self.accounts is accounts
+
+    async def change(self, accounts: dict[str, Account]) -> None:
+        """Judge these from now on: the policy has changed, the partitions have not."""
+        async with self._turn:
+            for slo, account in accounts.items():
+                if self.accounts.get(slo) is not account:
+                    await account.standing.store()
+            self.accounts = accounts
+            self._published.clear()
+            self._unpublished.clear()
+
+    async def retire(self, standing: Standing, account: Account | None = None) -> None:
+        """End what an SLO had begun that is configured no more; whoever was told is told.
+
+        `account`: its evidence, where it is still known.
+        """
+        async with self._turn:
+            before = standing.state
+            now = before.judged_at if self._replay else max(self._clock(), before.judged_at)
+            if retirement.is_due(before) or before.unsent:
+                gone = retirement.retire(before, now)
+                standing.state = replace(gone.state, unsent=(*before.unsent, *gone.notices))
+                await standing.store_or(before)
+                self._publisher.notices(standing.state.unsent, standing.handed_over)
+                for incident in gone.changed:
+                    self._publisher.alert(incident.key, _last_shown(incident, account, now))
+            self._publisher.forget(standing.slo)
 
     def _show_again(self, account: Account) -> None:
         """Incidents whose last change may have been stored but not published."""
@@ -172,6 +200,9 @@ class Desk:
         state = account.standing.state
         if not self.ready or now is None:
             return
+        if self.is_filling(account):
+            await self._wait_filled(account, now)
+            return
         if not self._replay and self._is_blind(account) and state.caught_up:
             await self._keep_time(account)
             return
@@ -186,6 +217,16 @@ class Desk:
         judged = judging.judge(account.slo, account.route, state, account.ledger, now)
         self._metrics.judge_seconds.observe(time.perf_counter() - began)
         await self._carry_out(account, judged, now)
+
+    def is_filling(self, account: Account) -> bool:
+        """Its definition is new: not all that lies in the log is counted by it yet."""
+        return not self.board(account.slo.id).counts(account.slo.id, account.fingerprint)
+
+    async def _wait_filled(self, account: Account, now: int) -> None:
+        """Figures that are not whole judge nothing: incidents stay as they are."""
+        if account.standing.state.caught_up and not self._replay:
+            await self._keep_time(account)
+        self._show_unjudged(account, now)
 
     def _is_blind(self, account: Account) -> bool:
         return vitals.is_blind(self.board(account.slo.id), self._clock())
@@ -250,6 +291,7 @@ class Desk:
         document |= {
             "lag_s": None if lag is None else lag / 1000,
             "blind": self._is_blind(account),
+            "filling": self.is_filling(account),
         }
         self._publisher.status(slo.id, document)
         for incident in state.lanes.values():
@@ -275,17 +317,26 @@ class Desk:
         lags = [board.lag_ms(now) or 0 for board in self._boards.values()]
         self._metrics.lag.set(max(lags) / 1000)
         self._metrics.blind.set(self.blind)
+        for slo, account in self.accounts.items():
+            self._metrics.filling.labels(slo).set(self.is_filling(account))
 
     def silent(self) -> dict[str, int]:
         """SLOs whose `absent_for` has passed without an event, with the seconds since."""
         now, silent = self._clock(), {}
         for account in self.accounts.values():
             allowed_s = account.slo.absent_for_s
-            if allowed_s is not None and account.standing.state.caught_up:
+            known = account.standing.state.caught_up and not self.is_filling(account)
+            if allowed_s is not None and known:
                 newest = account.ledger.newest_slot(now)
                 if newest is not None and now // 1000 - newest > allowed_s:
                     silent[account.slo.id] = now // 1000 - newest
         return silent
+
+
+def _last_shown(incident: Incident, account: Account | None, now: int) -> dict[str, Any]:
+    if account is None:
+        return status.of_own_incident(incident)
+    return status.of_incident(account.slo, incident, account.ledger, now)
 
 
 def _moved(before: SloState, after: SloState) -> bool:

@@ -60,6 +60,10 @@ class Publisher:
         """A day or a month of an SLO; None ends its key."""
         self._put(HISTORY, key, told)
 
+    def forget(self, slo: str) -> None:
+        """The SLO is configured no more: `slo.status` has no value for it."""
+        self._put(STATUS, slo, None)
+
     def _put(
         self, topic: str, key: str, value: object, sent: Callable[[], None] | None = None
     ) -> None:

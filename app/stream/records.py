@@ -43,6 +43,12 @@ class Records:
         """Every name that holds a value."""
         yield from {key.decode().rpartition(_SEPARATOR)[0] for key in list(self._table.data)}
 
+    def under(self, prefix: str) -> Iterator[tuple[str, list[bytes]]]:
+        """The names that begin so, each with its values."""
+        for name in self.names():
+            if name.startswith(prefix):
+                yield name, self.get(name)
+
     def keep(self, values: dict[str, bytes]) -> None:
         """Hold values here; `put` makes them durable."""
         for name, value in values.items():

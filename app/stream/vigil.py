@@ -37,6 +37,10 @@ class Vigil:
         self._turn = asyncio.Lock()
         self.direct: Direct | None = None  # tells without Kafka; None: this worker does not deliver
 
+    def take_over(self, policy: Policy) -> None:
+        """Tell whom the policy names from now on."""
+        self._route = policy.ownership.routes[ALERTER]
+
     async def open(self, own: Standing | None) -> None:
         """Take over the alerter's recovered state, where its partition is ours."""
         self._own = own

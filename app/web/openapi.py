@@ -192,6 +192,9 @@ _REPORT = _object(
 )
 
 _SCHEMAS: Described = {
+    "Reloaded": _object(
+        changed=_TRUTH, added=_list(_text()), removed=_list(_text()), redefined=_list(_text())
+    ),
     "KokinoBudget": _KOKINO_BUDGET,
     "Slo": _SLO,
     "Incident": _INCIDENT,
@@ -260,6 +263,7 @@ _PROBLEMS = {
     404: "There is no such thing.",
     409: "It is resolved already.",
     413: "The body is larger than 64 KiB.",
+    422: "The configuration is unsound.",
     503: "Not known yet, or Kafka does not answer; ask again.",
 }
 
@@ -278,6 +282,11 @@ def _problems(*statuses: int) -> Described:
 def _get(summary: str, answer: Described, *statuses: int, **more: Any) -> Described:  # noqa: ANN401
     responses = {"200": answer, **_problems(401, *statuses)}
     return {"get": {"summary": summary, "responses": responses, **more}}
+
+
+def _post(summary: str, answer: Described, *statuses: int) -> Described:
+    responses = {"200": answer, **_problems(401, *statuses)}
+    return {"post": {"summary": summary, "security": [{"apiToken": []}], "responses": responses}}
 
 
 def _query(name: str, *values: str) -> Described:
@@ -384,6 +393,17 @@ _PATHS: Described = {
         404,
         503,
         parameters=[_query("slo") | {"required": True}],
+    ),
+    "/api/config": _get(
+        "The policy in force: SLOs and ownership, without any secret.",
+        _answer("The policy.", {"type": "object"}),
+    ),
+    "/api/reload": _post(
+        "Take over what the configuration's files say now; 422 with every fault where they are "
+        "unsound, and the configuration in force stays.",
+        _answer("What it changed.", _ref("Reloaded")),
+        422,
+        503,
     ),
     "/metrics": _get("What Prometheus scrapes.", _answer("Metrics.", _text(), "text/plain")),
     "/healthz": _probe("Is the worker alive? Where not, start it again."),

@@ -6,14 +6,13 @@ from importlib.resources import files
 
 from aiohttp import hdrs, web
 
-from app.config import Policy
 from app.errors import UserError
 from app.metrics import Metrics
 from app.settings import Settings
-from app.web import api, history, live, openapi, orders, pages
+from app.web import api, configuring, history, live, openapi, orders, pages
 from app.web.access import guard
 from app.web.problems import as_problems
-from app.web.surroundings import SURROUNDINGS, Commands, Health, Mirror, Surroundings
+from app.web.surroundings import SURROUNDINGS, Commands, Configuration, Health, Mirror, Surroundings
 from app.web.tokens import api_token
 
 MAX_BODY_BYTES = 64 * 1024
@@ -37,7 +36,7 @@ def make_server(
     metrics: Metrics,
     health: Callable[[], Health],
     commands: Commands,
-    policy: Policy,
+    configuration: Configuration,
 ) -> web.Application:
     """The application. Raises UserError where no API token is set and none can be kept."""
     app = web.Application(middlewares=[as_problems, guard], client_max_size=MAX_BODY_BYTES)
@@ -47,12 +46,20 @@ def make_server(
         metrics=metrics,
         health=health,
         commands=commands,
-        policy=policy,
+        configuration=configuration,
         api_token=api_token(settings),
         clock=settings.clock(),
     )
     app[live.LISTENERS] = set()
-    for table in (api.routes, history.routes, orders.routes, pages.routes, live.routes):
+    tables = (
+        api.routes,
+        configuring.routes,
+        history.routes,
+        orders.routes,
+        pages.routes,
+        live.routes,
+    )
+    for table in tables:
         app.add_routes(table)
     app.router.add_static("/static", str(files(__package__) / "static"))
     app.router.add_get("/openapi.json", _openapi)

@@ -3,25 +3,30 @@
 import asyncio
 from collections.abc import Callable
 
-from app.config import Policy
 from app.metrics import Metrics
 from app.settings import Settings
 from app.web.mirror import Mirror
 from app.web.sending import CommandSender
 from app.web.server import make_server, serving
-from app.web.surroundings import Health
+from app.web.surroundings import Configuration, Health
 
 
 class Site:
     """Serves until cancelled."""
 
     def __init__(
-        self, settings: Settings, policy: Policy, metrics: Metrics, health: Callable[[], Health]
+        self,
+        settings: Settings,
+        configuration: Configuration,
+        metrics: Metrics,
+        health: Callable[[], Health],
     ) -> None:
         self._settings = settings
         self._mirror = Mirror(settings)
         self._commands = CommandSender(settings)
-        self._app = make_server(settings, self._mirror, metrics, health, self._commands, policy)
+        self._app = make_server(
+            settings, self._mirror, metrics, health, self._commands, configuration
+        )
 
     async def run(self) -> None:
         """Serve, and follow the topics that are shown."""

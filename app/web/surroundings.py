@@ -59,6 +59,37 @@ class Commands(Protocol):
         """Send a command and wait until it is taken; raises NotSent."""
 
 
+class Changes(Protocol):
+    """What a reload has changed, by SLO; see `app.reloading.Reloaded`."""
+
+    @property
+    def changed(self) -> bool:
+        """Anything at all."""
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """SLOs that are new."""
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """SLOs that are gone."""
+
+    @property
+    def redefined(self) -> tuple[str, ...]:
+        """SLOs that count something else now."""
+
+
+class Configuration(Protocol):
+    """The policy in force; see `app.reloading`."""
+
+    @property
+    def policy(self) -> Policy:
+        """As it is now."""
+
+    async def reload(self) -> Changes:
+        """Take over what the files say now; raises ConfigError where that is unsound."""
+
+
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a handler may need."""
 
@@ -67,9 +98,14 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     health: Callable[[], Health]
     commands: Commands
-    policy: Policy
+    configuration: Configuration
     api_token: str
     clock: Clock
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.configuration.policy
 
     @property
     def order(self) -> list[str]:

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from app import config
-from app.config import Policy
+from app.config import ConfigError, Policy
 from app.core import judge as judging
 from app.core import rows, signals, status
 from app.core.commands import Command
@@ -26,10 +26,11 @@ from app.core.rows import Row
 from app.core.slos import Slo
 from app.core.slots import COARSE, FINE
 from app.metrics import Metrics
+from app.reloading import Reloaded
 from app.settings import Settings
 from app.web.mirror import Document
 from app.web.server import make_server
-from app.web.surroundings import Commands, Health
+from app.web.surroundings import Commands, Configuration, Health
 
 REPO = Path(__file__).parents[2]
 TOPIC = "kokino.events"
@@ -205,12 +206,26 @@ def well() -> Health:
     return Health(ready=True)
 
 
+class InForce:
+    """A configuration that stays as it is, or is refused."""
+
+    def __init__(self, held: Policy, refused: str = "") -> None:
+        self.policy = held
+        self._refused = refused
+
+    async def reload(self) -> Reloaded:
+        if self._refused:
+            raise ConfigError([self._refused])
+        return Reloaded(changed=True, added=("new",), removed=(), redefined=("latency",))
+
+
 def server(
     tmp: Path,
     world: World | None,
     *,
     commands: Commands | None = None,
     health: Callable[[], Health] = well,
+    configuration: Configuration | None = None,
     **fields: object,
 ) -> web.Application:
     held = world.policy if world else policy()
@@ -220,5 +235,5 @@ def server(
         Metrics(held.slos),
         health,
         commands or Sent(),
-        held,
+        configuration or InForce(held),
     )
