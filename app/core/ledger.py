@@ -15,8 +15,8 @@ from app.core.slots import COARSE, FINE, GRAINS, Grain, Span, slot_of, trailing
 class _Running:
     """A window's sums, kept up to date by what enters and what leaves it."""
 
-    def __init__(self, grain: Grain) -> None:
-        self.grain = grain
+    def __init__(self, grain: Grain, *, with_bins: bool) -> None:
+        self.grain, self.with_bins = grain, with_bins
         self.span = Span(0, 0)
         self.counts = NOTHING
         self.bins: Bins = {}
@@ -62,11 +62,11 @@ class Ledger:
         if bins is not None:
             self._bins[slot] = msgspec.msgpack.encode(bins)
         delta = counts.minus(before)
-        for (_, with_bins), running in self._running.items():
+        for running in self._running.values():
             if running.grain is grain and running.span.begin <= slot < running.span.end:
                 running.counts = running.counts.plus(delta)
-                if with_bins and bins is not None:
-                    sketch.add(running.bins, old_bins, -1)
+                if running.with_bins and bins is not None:
+                    sketch.take_away(running.bins, old_bins)
                     sketch.add(running.bins, bins)
 
     def _bins_of(self, slot: int) -> Bins:
@@ -90,23 +90,25 @@ class Ledger:
         grain, span = trailing(now_ms, window_s)
         running = self._running.get((window_s, with_bins))
         if running is None:
-            running = self._running[window_s, with_bins] = _Running(grain)
+            running = _Running(grain, with_bins=with_bins)
+            self._running[window_s, with_bins] = running
         if running.span != span:
-            self._move(running, _between(grain, running.span, span), -1)
-            self._move(running, _between(grain, span, running.span), 1)
+            self._move(running, _between(grain, running.span, span), enters=False)
+            self._move(running, _between(grain, span, running.span), enters=True)
             running.span = span
         return running
 
-    def _move(self, running: _Running, slots: Iterable[int], sign: int) -> None:
+    def _move(self, running: _Running, slots: Iterable[int], *, enters: bool) -> None:
         held = self._slots[running.grain.name]
+        move_bins = sketch.add if enters else sketch.take_away
         for slot in slots:
             counts = held.get(slot)
             if counts is None:
                 continue
             have = running.counts
-            running.counts = have.plus(counts) if sign > 0 else have.minus(counts)
-            if slot in self._bins and running.grain is FINE:
-                sketch.add(running.bins, self._bins_of(slot), sign)
+            running.counts = have.plus(counts) if enters else have.minus(counts)
+            if running.with_bins and slot in self._bins:
+                move_bins(running.bins, self._bins_of(slot))
 
     def members(self, now_ms: int, window_s: int) -> dict[str, Member]:
         """The conversations named within the trailing window, with their latest times in it."""

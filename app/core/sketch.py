@@ -26,10 +26,20 @@ def middle_of(index: int) -> float:
     return 0.0 if index == _ZERO else 2 * _GAMMA**index / (_GAMMA + 1)
 
 
-def add(into: Bins, more: Mapping[int, int], sign: int = 1) -> None:
-    """Add (or, with sign -1, take away) another sketch's bins."""
+def add(into: Bins, more: Mapping[int, int]) -> None:
+    """Add another sketch's bins."""
+    if not into:
+        into.update(more)
+        return
+    have = into.get
     for index, count in more.items():
-        left = into.get(index, 0) + sign * count
+        into[index] = have(index, 0) + count
+
+
+def take_away(into: Bins, less: Mapping[int, int]) -> None:
+    """Take another sketch's bins away that were added before."""
+    for index, count in less.items():
+        left = into.get(index, 0) - count
         if left:
             into[index] = left
         else:

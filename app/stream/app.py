@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 import faust
@@ -28,6 +29,7 @@ from app.stream.desk import Desk
 from app.stream.publisher import Publisher
 from app.stream.pulse import Asleep, Pulse
 from app.stream.records import Records
+from app.stream.recovery import Tables as QuickTables
 from app.stream.vigil import Vigil
 from app.topics import COMMANDS, COMPACTED, DIGESTS, NOTICES, PARTITIONS
 
@@ -50,6 +52,7 @@ def faust_app(settings: Settings, part: str) -> faust.App:
         store="memory://",
         datadir=datadir,
         web_enabled=False,
+        TableManager=partial(QuickTables, settings),
         web_tables_enabled=False,
         topic_disable_leader=True,
         topic_partitions=PARTITIONS,
@@ -58,6 +61,7 @@ def faust_app(settings: Settings, part: str) -> faust.App:
         consumer_group_instance_id=f"{part}-{settings.instance}" if settings.instance else None,
         stream_wait_empty=False,
         broker_max_poll_records=500,
+        stream_buffer_maxsize=64,  # a digest of a busy hour is a megabyte
         broker_session_timeout=SESSION_MS / 1000,
         broker_heartbeat_interval=1.0,
         broker_commit_interval=1.0,

@@ -21,6 +21,7 @@ from app.stream.accounts import Account, Book
 from app.stream.desk import Desk
 from app.stream.pulse import Pulse
 from app.stream.records import Records
+from app.stream.recovery import lasting
 from app.stream.standing import Standing
 from app.stream.vigil import Vigil
 from app.topics import partition_of
@@ -80,7 +81,8 @@ class Counting:
         accounts: dict[str, Account] = {}
         for slo in self._policy.slos.values():
             if partition_of(slo.id) in mine:
-                accounts[slo.id] = self._account(slo, self._standing(slo.id))
+                with lasting():
+                    accounts[slo.id] = self._account(slo, self._standing(slo.id))
                 await asyncio.sleep(0)
         log.info(
             "recovered %s of %s SLOs in %.2f s",
@@ -145,12 +147,12 @@ class Counting:
         self.progress_at = self._clock()
         message = _decode(event.value)
         if isinstance(message, Watermark):
-            self._unwritten.append(event)
+            self._acknowledge_later(event)
             await self._desk.hear(message, event.message.partition)
             return
         if event.message.partition not in self._mine:
             return  # its partition has moved on: whoever has it now reads this again
-        self._unwritten.append(event)
+        self._acknowledge_later(event)
         account = self._desk.accounts.get(message.slo)
         if account is None or account.fingerprint != message.definition:
             self._metrics.digests.labels("unknown").inc()
@@ -158,6 +160,13 @@ class Counting:
             return
         self._merge(account, message)
         await self._desk.touched(account)
+        if account.is_full:
+            await self.write()
+
+    def _acknowledge_later(self, event: faust.Event) -> None:
+        """Until then only its place in the log is needed: what it said may be a megabyte."""
+        event.value = event.message.value = None
+        self._unwritten.append(event)
 
     def _book(self, digest: Digest) -> Book:
         """Where digests of a definition go that is not judged by here, or not yet.

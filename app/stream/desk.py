@@ -50,6 +50,7 @@ class Desk:
         self.ready = False
         self._published: dict[str, float] = {}  # when, by the machine's own clock
         self._stored: dict[str, float] = {}
+        self._behind: set[str] = set()  # what is shown of them is of the past
         self._unpublished: dict[str, tuple[Judged, int]] = {}  # the newest, and its judge time
         self._turn = asyncio.Lock()  # one decision at a time, from reading a state to having told
 
@@ -58,6 +59,7 @@ class Desk:
         self.accounts = accounts
         self._published.clear()
         self._stored.clear()
+        self._behind.clear()
         standings = [account.standing for account in accounts.values()]
         async with self._turn:
             for standing in standings:
@@ -121,12 +123,16 @@ class Desk:
         return self._boards[partition_of(slo)]
 
     async def hear(self, watermark: Watermark, partition: int) -> None:
-        """A watermark: in a replay it is what makes time pass."""
-        self._boards[partition].take(watermark)
-        if self._replay:
-            for account in list(self.accounts.values()):
-                if partition_of(account.slo.id) == partition:
-                    await self._judge_up_to_now(account)
+        """A watermark: in a replay it is what makes time pass; the first one lets judging begin."""
+        board = self._boards[partition]
+        began = board.complete
+        board.take(watermark)
+        mine = [a for a in self.accounts.values() if partition_of(a.slo.id) == partition]
+        for account in mine:
+            if self._replay:
+                await self._judge_up_to_now(account)
+            elif not began and board.at_end(self._clock()):
+                await self._judge(account)
 
     async def _judge_up_to_now(self, account: Account) -> None:
         """In a replay: at the end of every slot since the last judgement.
@@ -161,7 +167,7 @@ class Desk:
         """When a replay pauses or ends, what was judged last is shown."""
         for slo, (judged, now) in list(self._unpublished.items()):
             account = self.accounts.get(slo)
-            if account is not None and self._due(self._published, account):
+            if account is not None and self._is_due_to_show(account):
                 self._publish(account, judged, now)
 
     async def judge_all(self) -> None:
@@ -247,7 +253,7 @@ class Desk:
 
     def _show_unjudged(self, account: Account, now: int) -> None:
         """Before the first catch-up: figures, but no judgement."""
-        if not self._due(self._published, account):
+        if not self._is_due_to_show(account):
             return
         seen = figures.read(account.slo, account.ledger, now)
         state = account.standing.state
@@ -269,14 +275,22 @@ class Desk:
                 self._publisher.alert(incident.key, document)
             for kind in {notice.kind for notice in judged.notices}:
                 self._metrics.incident_changes.labels(account.slo.id, kind).inc()
-        elif moved or self._due(self._stored, account):
+        elif moved or self._is_due(self._stored, account):
             await standing.store_or(before)
             self._stored[account.slo.id] = time.monotonic()
         self._unpublished[account.slo.id] = (judged, now)
-        if judged.news or moved or self._due(self._published, account):
+        if judged.news or moved or self._is_due_to_show(account):
             self._publish(account, judged, now)
 
-    def _due(self, done: dict[str, float], account: Account) -> bool:
+    def _is_due_to_show(self, account: Account) -> bool:
+        """Every ten seconds, and as soon as all is read where it was not."""
+        caught_up = account.slo.id in self._behind and self._at_end(account)
+        return caught_up or self._is_due(self._published, account)
+
+    def _at_end(self, account: Account) -> bool:
+        return self.board(account.slo.id).at_end(self._clock())
+
+    def _is_due(self, done: dict[str, float], account: Account) -> bool:
         last = done.get(account.slo.id)
         return last is None or time.monotonic() - last >= self._status_every_s
 
@@ -284,6 +298,7 @@ class Desk:
         slo, state = account.slo, account.standing.state
         self._published[slo.id] = time.monotonic()
         self._unpublished.pop(slo.id, None)
+        (self._behind.discard if self._at_end(account) else self._behind.add)(slo.id)
         lag = self.board(slo.id).lag_ms(self._clock())
         document = status.of_slo(
             slo, account.route, state, judged.figures, judged.signals, account.ledger

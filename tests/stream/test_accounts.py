@@ -97,6 +97,16 @@ async def test_rows_that_could_not_be_written_are_news_again_from_cache_or_table
     assert account.news()["coarse"] == news["coarse"]
 
 
+async def test_a_backlog_leaves_few_rows_in_memory(account: Account) -> None:
+    for hour in range(10 * ROWS_CACHED):
+        account.take(digest(hour, upto=hour + 1, total=1))
+        assert account.is_full == (hour % ROWS_CACHED == ROWS_CACHED - 1)
+        if account.is_full:
+            for table, values in account.news().items():
+                account._tables[table].keep(values)
+    assert len(account._cache) < ROWS_CACHED
+
+
 async def test_a_recovery_while_kafka_answers_loses_no_value() -> None:
     table = Table()
     records = Records(table)
