@@ -35,6 +35,9 @@ COMMANDS = {
     "gate": Command("app.commands.gate:gate", "May this be deployed?"),
     "report": Command("app.commands.report:report", "Month by month: the seed's table."),
     "backtest": Command("app.backtest.command:backtest", "What a policy would have told."),
+    "test": Command(
+        "app.backtest.expectations_command:test", "Does the policy do as its tests say?"
+    ),
     "kafka": Command("app.local.kafka_cli:kafka", "Start, stop and look at the local Kafka."),
 }
 """Every command. A new one is a line here; its module is imported when it is called."""

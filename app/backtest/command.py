@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import msgspec
@@ -10,11 +11,14 @@ from app import config
 from app.backtest import comparing, document, scoring, sweeping, telling
 from app.backtest.chart import svg
 from app.backtest.running import DAY_MS, Run, run, wanted_events
-from app.backtest.sources import TAIL_S, Databases, Lines, databases, json_lines
+from app.backtest.sources import TAIL_S, Source, databases, json_lines
+from app.backtest.topics import Range, topic_records
 from app.config import Policy
+from app.core.events import Refused, parse_timestamp
 from app.core.labels import Label
 from app.errors import UserError
 from app.local import progress
+from app.local.connection import connected
 from app.settings import Settings
 
 _path = click.Path(path_type=Path)
@@ -23,16 +27,22 @@ _path = click.Path(path_type=Path)
 @click.command("backtest")
 @click.option("--data", type=_path, help="A folder with Kokino's metrics.db.")
 @click.option("--events", type=_path, help="A file with an event, or an array of them, a line.")
+@click.option("--topic", help="A topic of BURNRATE_KAFKA's, such as kokino.events.")
+@click.option("--from", "from_", help="With --topic: from this Kafka time on, ISO 8601.")
+@click.option("--to", help="With --topic: up to this Kafka time, that left out.")
 @click.option("--config", "config_dir", type=_path, help="The policy (default BURNRATE_CONFIG).")
 @click.option("--compare", "other_dir", type=_path, help="A second policy, to be set beside it.")
 @click.option("--labels", type=_path, help="Labelled incidents (default incidents.json of --data).")
 @click.option("--sweep", "expression", help=f"Try a setting's values: {sweeping.EXAMPLE}.")
 @click.option("--svg", "svg_file", type=_path, help="The sweep's chart, into this file.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
-def backtest(
+def backtest(  # noqa: PLR0913 - its options
     *,
     data: Path | None,
     events: Path | None,
+    topic: str | None,
+    from_: str | None,
+    to: str | None,
     config_dir: Path | None,
     other_dir: Path | None,
     labels: Path | None,
@@ -42,29 +52,59 @@ def backtest(
 ) -> None:
     r"""Say what a policy would have told, whom and when, on data that is kept.
 
+    Time is the data's own: each event is judged when it happened, whenever it came.
+
     \b
     Examples:
       burnrate backtest --data ~/kokino/data
+      burnrate backtest --topic kokino.events --from 2026-10-01
       burnrate backtest --data DIR --compare other-config
       burnrate backtest --data DIR --sweep alerts.fast-burn.consumed=0.02..0.2 --svg chart.svg
     """
-    if (data is None) == (events is None):
-        raise UserError("give one of --data DIR and --events FILE", exit_code=2)
+    if [data, events, topic].count(None) != 2:
+        raise UserError("give one of --data DIR, --events FILE and --topic NAME", exit_code=2)
+    if topic is None and (from_, to) != (None, None):
+        raise UserError("--from and --to choose a range of a --topic", exit_code=2)
     if other_dir is not None and expression is not None:
         raise UserError("--compare and --sweep exclude each other", exit_code=2)
     if svg_file is not None and expression is None:
         raise UserError("--svg draws a sweep: give --sweep as well", exit_code=2)
+    span = Range(topic, _time("--from", from_), _time("--to", to)) if topic else None
+    source = _Source(data, events, span)
     policy = config.load(config_dir or Settings.from_env().config_dir)
     known = _labels(data, labels)
     if expression is not None:
         axis = sweeping.axis_of(expression)
-        result = _run(data, events, sweeping.policies(axis, policy))
+        result = _run(source, sweeping.policies(axis, policy))
         _show_sweep(sweeping.sweep_of(axis, result, known), svg_file, as_json=as_json)
     elif other_dir is not None:
-        result = _run(data, events, [policy, config.load(other_dir)])
+        result = _run(source, [policy, config.load(other_dir)])
         _show_comparison(result, known, as_json=as_json)
     else:
-        _show(_run(data, events, [policy]), known, as_json=as_json)
+        _show(_run(source, [policy]), known, as_json=as_json)
+
+
+class _Source(NamedTuple):
+    """One of the three."""
+
+    data: Path | None
+    events: Path | None
+    span: Range | None
+
+    def opened(self, wanted: frozenset[str]) -> AbstractContextManager[Source]:
+        if self.span is not None:
+            return topic_records(connected(Settings.from_env()), self.span, wanted)
+        if self.data is not None:
+            return databases(self.data, wanted)
+        assert self.events is not None
+        return json_lines(self.events, wanted)
+
+
+def _time(option: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_timestamp(text)
+    except Refused as error:
+        raise UserError(f"{option}: {error}; write 2026-10-13T14:05:00Z", exit_code=2) from error
 
 
 def _labels(data: Path | None, labels: Path | None) -> list[Label]:
@@ -74,17 +114,8 @@ def _labels(data: Path | None, labels: Path | None) -> list[Label]:
     return scoring.labels_of(beside) if beside is not None and beside.exists() else []
 
 
-def _source(
-    data: Path | None, events: Path | None, wanted: frozenset[str]
-) -> AbstractContextManager[Databases | Lines]:
-    if data is not None:
-        return databases(data, wanted)
-    assert events is not None
-    return json_lines(events, wanted)
-
-
-def _run(data: Path | None, events: Path | None, policies: list[Policy]) -> Run:
-    with _source(data, events, wanted_events(policies)) as source:
+def _run(chosen: _Source, policies: list[Policy]) -> Run:
+    with chosen.opened(wanted_events(policies)) as source:
         days = max(1, (source.last_ms - source.first_ms + TAIL_S * 1000) // DAY_MS)
         with progress.steps("Days of data judged", days) as step:
             return run(source, policies, step)

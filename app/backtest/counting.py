@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import groupby
 from math import inf
 
 from app.core import rows
@@ -13,7 +14,6 @@ from app.core.sheets import Sheet
 from app.core.slos import Clause, Definition
 from app.core.slots import (
     COARSE,
-    COARSE_ROW_S,
     COARSE_S,
     FINE,
     FINE_KEPT_S,
@@ -21,6 +21,7 @@ from app.core.slots import (
     FINE_S,
     GRAINS,
     LONGEST_FINE_WINDOW_S,
+    Grain,
     slot_of,
 )
 
@@ -40,14 +41,15 @@ class Evidence:
         while self._slots[0][0] < slot - FINE_KEPT_S - FINE_ROW_S:
             self._slots.popleft()
 
-    def since(self, begin: int) -> list[Entry]:
-        """The entries of the slots from `begin` (s) on."""
+    def between(self, begin: int, until_ms: int) -> list[Entry]:
+        """The entries of the slots from `begin` (s) on that happened by `until_ms`."""
         found: list[list[Entry]] = []
         for slot, entries in reversed(self._slots):
             if slot < begin:
                 break
             found.append(entries)
-        return [entry for entries in reversed(found) for entry in entries]
+        every = (entry for entries in reversed(found) for entry in entries)
+        return [entry for entry in every if entry.at <= until_ms]
 
 
 class _Leaving:
@@ -140,6 +142,26 @@ class Book:
         self._next_leave = min(coming, default=inf)
         self._has_empty = inf in coming
 
+    def coming(self, slot: int) -> Counts | None:
+        """What was counted in this slot (s); None where that cannot be told before it is fed."""
+        return self._counts.get(slot)
+
+    def moments(self, slot: int, entries: Sequence[Entry]) -> list[tuple[int, list[Entry]]]:
+        """What the slot (s) brings moment by moment (ms), to be taken in place of its feeding.
+
+        `entries` are all of the slot, oldest first.
+        """
+        for ahead in (self._counts, self._bad_at, self._entries):
+            ahead.pop(slot, None)
+        mine = [entry for entry in entries if entry.event.event in self.folder.events]
+        return [(at, list(same)) for at, same in groupby(mine, key=lambda entry: entry.at)]
+
+    def take(self, slot: int, entries: list[Entry]) -> None:
+        """Count and feed some of a slot's (s) events."""
+        self.count(group(entries))
+        if self.has(slot):
+            self.feed(slot)
+
     def feed(self, slot: int) -> None:
         """The slot (s) has come: what was counted in it enters the ledger."""
         if self._is_whole:
@@ -148,15 +170,15 @@ class Book:
             self._feed_counts(slot, self._counts.pop(slot), self._bad_at.pop(slot, 0))
 
     def _feed_counts(self, slot: int, counts: Counts, bad_at: int) -> None:
-        fine = Cells(slots={slot: counts}, last_bad_at=bad_at)
-        self.ledger.replace(FINE, slot_of(slot, FINE_ROW_S), fine)
-        coarse = slot_of(slot, COARSE_S)
-        so_far = self.ledger.slots(COARSE).get(coarse, NOTHING)
-        self.ledger.replace(
-            COARSE, slot_of(slot, COARSE_ROW_S), Cells(slots={coarse: so_far.plus(counts)})
-        )
+        self._add(FINE, slot, counts, bad_at)
+        self._add(COARSE, slot_of(slot, COARSE_S), counts)
         self._occupy(slot)
         self.last_bad_at = max(self.last_bad_at, bad_at)
+
+    def _add(self, grain: Grain, slot: int, counts: Counts, bad_at: int = 0) -> None:
+        so_far = self.ledger.slots(grain).get(slot, NOTHING)
+        cells = Cells(slots={slot: so_far.plus(counts)}, last_bad_at=bad_at)
+        self.ledger.replace(grain, slot_of(slot, grain.row_s), cells)
 
     def _feed_whole(self, slot: int, entries: list[Entry]) -> None:
         """By a digest, as live: conversations unite, gauges replace each other."""
@@ -178,21 +200,23 @@ class Book:
             self._occupy(slot)
 
     def _occupy(self, slot: int) -> None:
-        self._fine.append(slot)
+        if not self._fine or self._fine[-1] != slot:
+            self._fine.append(slot)
         coarse = slot_of(slot, COARSE_S)
         if not self._coarse or self._coarse[-1] != coarse:
             self._coarse.append(coarse)
         if self._has_empty:
             self._see_next()
 
-    def prove(self, now_s: int) -> None:
+    def prove(self, now_ms: int) -> None:
         """Bring the evidence of the last 25 hours up to now."""
         if self._is_whole:
             return
+        now_s = now_ms // 1000
         begin = max(self._proven_until, slot_of(now_s - FINE_KEPT_S, FINE_ROW_S))
         sheet = Sheet(self.folder, SOURCE, 0)
-        sheet.fold(group(self._evidence.since(begin)))
-        digest = sheet.digest(start=0, upto=1, kafka_ms=now_s * 1000, final=True)
+        sheet.fold(group(self._evidence.between(begin, now_ms)))
+        digest = sheet.digest(start=0, upto=1, kafka_ms=now_ms, final=True)
         for row, cells in (digest.fine if digest else {}).items():
             told = Cells(tags=cells.tags, examples=cells.examples, last_bad_at=cells.last_bad_at)
             self.ledger.replace(FINE, row, told)

@@ -39,9 +39,13 @@ def freeze_bound(slo: Slo) -> Bound:
 
 def lift_bound(slo: Slo) -> Bound:
     """Whether a freeze may be lifted."""
-    period_s, by_time = slo.period_s, slo.basis == "time"
-    below = slo.freeze.lifts_below * MORE if slo.freeze else 0.0
-    return lambda windows, allowed: by_time or windows[period_s].bad <= below * allowed
+    if slo.freeze is None:
+        return lambda _, __: False
+    period_s, below = slo.period_s, slo.freeze.lifts_below * MORE
+    if slo.basis == "time":
+        ratio = budgets.error_ratio(slo.objective) * below
+        return lambda windows, _: windows[period_s].bad <= ratio * windows[period_s].total
+    return lambda windows, allowed: windows[period_s].bad <= below * allowed
 
 
 def _breach_bound(rule: BreachRule) -> Bound:
@@ -77,5 +81,6 @@ def _burn_bound(slo: Slo, rule: BurnRule) -> Bound:
 def _spent_bound(slo: Slo, consumed: float, window_s: int = 0) -> Bound:
     window_s, share = window_s or slo.period_s, consumed * LESS
     if slo.basis == "time":
-        return lambda _, __: True
+        ratio = share * budgets.error_ratio(slo.objective) * slo.period_s / window_s
+        return lambda windows, _: windows[window_s].bad >= ratio * windows[window_s].total
     return lambda windows, allowed: windows[window_s].bad >= share * allowed

@@ -1,6 +1,6 @@
 """Running a backtest: the tape is read once, and every policy is judged along the way."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 
 import msgspec
@@ -56,12 +56,25 @@ def run(
     Raises UserError where the source holds no event that counts.
     """
     court = _Court(source, policies)
-    court.sit(on_day)
+    for _ in court.sit(on_day):
+        pass
+    court.close()
     return Run(
         name=source.name,
         readings=source.readings,
         outcomes=tuple(court.outcome(policy) for policy in policies),
     )
+
+
+def outcomes_at(
+    source: Source, policy: Policy, moments: Collection[int]
+) -> Iterator[tuple[int, Outcome]]:
+    """What was told until each of these moments, and what is open then; ends of slots, ms."""
+    court = _Court(source, [policy])
+    for now in court.sit(lambda: None):
+        if now in moments:
+            court.close()
+            yield now, court.outcome(policy)
 
 
 class _Court:
@@ -90,8 +103,8 @@ class _Court:
         if (slo, route) not in self._trials:
             self._trials[slo, route] = Trial(slo, route, book)
 
-    def sit(self, on_day: Callable[[], None]) -> None:
-        """Go through all slices."""
+    def sit(self, on_day: Callable[[], None]) -> Iterator[int]:
+        """Go through all slices, and yield the end of each (ms) when it is judged."""
         expired = day = 0
         for cut in self._counted():
             now = cut.end_ms
@@ -106,6 +119,10 @@ class _Court:
             if now - day >= DAY_MS:
                 day += DAY_MS
                 on_day()
+            yield now
+
+    def close(self) -> None:
+        """Show the incidents that are open as they are now."""
         if not self._begin:
             raise UserError(f"{self._source.name} holds no event that an SLO counts")
         for trial in self._trials.values():
@@ -122,23 +139,34 @@ class _Court:
 
     def _advance(self, cut: Slice, *, has_expired: bool) -> None:
         """One slice on: the events are counted, and whoever is concerned judges."""
-        before, now, slot = self._end, cut.end_ms, cut.end_ms // 1000 - FINE_S
-        fed = [book for book, _ in self._by_book if book.has(slot)]
-        concerned = [
-            trial
-            for book, trials in self._by_book
-            for changed in (book.loses(now // 1000) or book in fed or has_expired,)
-            for trial in trials
-            if changed or trial.due(now)
-        ]
-        for trial in concerned:
-            trial.pass_quietly(before)
+        slot = cut.end_ms // 1000 - FINE_S
         if cut.entries:
             self._evidence.take(slot, cut.entries)
-        for book in fed:
+        for book, trials in self._by_book:
+            is_fed = book.has(slot)
+            if not (book.loses(cut.end_ms // 1000) or is_fed or has_expired):
+                trials = [trial for trial in trials if trial.due(cut.end_ms)]  # noqa: PLW2901
+            if is_fed:
+                self._feed(book, trials, cut, slot)
+            for trial in trials:
+                trial.pass_until(cut.end_ms)
+                trial.judge(cut.end_ms)
+
+    def _feed(self, book: Book, trials: Sequence[Trial], cut: Slice, slot: int) -> None:
+        """A slot's events: moment by moment where one within it may differ from its end."""
+        for trial in trials:
+            trial.pass_until(slot * 1000 + 1)
+        coming = book.coming(slot)
+        close = [trial for trial in trials if trial.may_differ(coming, cut.end_ms)]
+        if not close:
             book.feed(slot)
-        for trial in concerned:
-            trial.judge(before, now)
+            return
+        for at, same in book.moments(slot, cut.entries):
+            for trial in close:
+                trial.pass_until(at)
+            book.take(slot, same)
+            for trial in close:
+                trial.judge(at)
 
     def outcome(self, policy: Policy) -> Outcome:
         """What this policy has told."""

@@ -25,10 +25,12 @@ from app.core.ownership import Growing, Route, TooMany, meets
 from app.core.rules import RuleState
 from app.core.signals import Signal
 from app.core.slos import BreachRule, BurnRule, Slo
-from app.core.slots import FINE_S
+from app.core.slots import COARSE_S, FINE_S
 from app.core.status import Document
 
+SECOND_MS = 1000
 SLOT_MS = FINE_S * 1000
+SHIFT_MS = COARSE_S * 1000
 NEVER = 2**62
 
 
@@ -60,6 +62,8 @@ class Trial:
         self.incidents: dict[str, Document] = {}  # by key, as of their last change
         self.judged = 0  # how often
         self._state = SloState(caught_up=True)
+        self._is_active = False
+        self._error_ratio = budgets.error_ratio(slo.objective)
         self._windows = _windows(slo, route)
         self._may_fire = reach.bounds_of(slo)
         self._may_freeze, self._may_lift = reach.freeze_bound(slo), reach.lift_bound(slo)
@@ -68,6 +72,7 @@ class Trial:
         self._sight: Sight | None = None
         self._calm = False  # nothing fires, nothing is open, only the bounds can change that
         self._at = 0  # judged, or known to need none, up to here (ms)
+        self._passed = 0  # the last moment before the one that is judged, ms
         self._due = 0  # the next timer, ms
         self._nothing = Sight(
             rules=(RuleSight(fires=False),) * (1 + len(slo.burns)),
@@ -83,21 +88,47 @@ class Trial:
         """Whether a timer has run out."""
         return now >= self._due
 
-    def pass_quietly(self, until: int) -> None:
-        """Time has passed in which nothing was counted, up to `until` (ms).
+    def pass_until(self, until: int) -> None:
+        """Time passes in which nothing is counted, up to `until` (ms), that left out.
 
-        While there is less than a whole period of data the budget shrinks with time alone. It does
-        so in one direction: where the end is as the beginning was, so is all between.
+        Timers run out. And while there is less than a whole period of data the budget shrinks
+        with time alone, in one direction: where the end is as the beginning was, so is all between.
         """
-        if self._at >= until or self.slo.definition.distinct or self._seen is None:
+        if self._seen is None:
+            return
+        while self._is_active:
+            due = max(_second_from(self._due), _second_from(self._at + 1))
+            at = min(due, _shift_after(self._at))
+            if at >= until:
+                break
+            self._pass_quietly(at - 1)
+            self.judge(at)
+        self._pass_quietly(until - 1)
+        self._passed = (until - 1) // SECOND_MS * SECOND_MS
+
+    def _pass_quietly(self, until: int) -> None:
+        if self._next(self._at) > until or self.slo.definition.distinct:
             return
         if not self._expected(self._held, self._at).estimated:
             return
         if self._is_out_of_reach(self._held, self._expected(self._held, until)):
             return
-        if self._turned(self._at) != self._turned(until):
-            for now in range(self._at + SLOT_MS, until + 1, SLOT_MS):
-                self._consider(self._figures(self._held, now), now - SLOT_MS, now)
+        if self._turned(self._at) == self._turned(until):
+            return
+        at = self._at
+        while (at := self._next(at)) <= until:
+            self._consider(self._read(at), at)
+
+    def _next(self, at: int) -> int:
+        """The next moment at which time alone is judged: each second, at rest each slot's end."""
+        step = SECOND_MS if self._is_active else SLOT_MS
+        return (at // step + 1) * step
+
+    def _read(self, now: int) -> Figures:
+        """The figures while nothing enters or leaves the windows."""
+        if self.slo.definition.distinct:
+            return figures.read(self.slo, self.book.ledger, now)
+        return self._figures(self._held, now)
 
     def _turned(self, now: int) -> list[object]:
         """All that time alone can turn, each but once, with the windows as they are."""
@@ -105,47 +136,64 @@ class Trial:
         found = [(signal.true, signal.held_by) for signal in signals.read(self.slo, seen)]
         return [*found, self._freeze_sight(seen.budget.consumed)]
 
-    def judge(self, before: int, now: int) -> None:
-        """Something may have changed since the slice that ended at `before`: judge where it has."""
+    def may_differ(self, coming: Counts | None, end: int) -> bool:
+        """Whether a moment within a slot may matter, given all that it brings and when it ends."""
+        if coming is None or not self._calm or (end - SLOT_MS) % SHIFT_MS == 0:
+            return True
+        least, worst = self._allowed(self._held, end), self._held
+        if coming.bad or coming.over or coming.sum_u:
+            worst = {name: _as_if_bad(held, coming) for name, held in worst.items()}
+        if self._may_fire(worst, least):
+            return True
+        if not self._state.freeze.frozen:
+            return self._may_freeze(worst, least)
+        best = {name: _as_if_good(held, coming) for name, held in self._held.items()}
+        return self._may_lift(best, self._allowed(best, end - SLOT_MS))
+
+    def _allowed(self, windows: dict[int, Counts], now: int) -> float:
+        return self._error_ratio * self._expected(windows, now).total
+
+    def judge(self, now: int) -> None:
+        """Something may have changed by now: judge where it has."""
         if self.slo.definition.distinct:
-            self._consider(figures.read(self.slo, self.book.ledger, now), before, now)
+            self._consider(self._read(now), now)
             return
         ledger = self.book.ledger
         windows = {window_s: ledger.window(now, window_s) for window_s in self._windows}
         if now < self._due and self._is_out_of_reach(windows, self._expected(windows, now)):
             self._held, self._at = windows, now
         else:
-            self._consider(self._figures(windows, now), before, now)
+            self._consider(self._figures(windows, now), now)
 
     def _is_out_of_reach(self, windows: dict[int, Counts], expected: Expected) -> bool:
         """Whether a look is not needed to know that nothing has changed."""
         if not self._calm:
             return False
-        allowed = budgets.error_ratio(self.slo.objective) * expected.total
+        allowed = self._error_ratio * expected.total
         may_turn = self._may_lift if self._state.freeze.frozen else self._may_freeze
         return not (may_turn(windows, allowed) or self._may_fire(windows, allowed))
 
     def end(self, now: int) -> None:
         """The data is at its end: show the incidents that are still open as they are."""
-        self.pass_quietly(now)
+        self.pass_until(now + 1)
         still_open = [incident for incident in self._state.lanes.values() if incident.open]
         if still_open:
-            self.book.prove(now // 1000)
+            self.book.prove(now)
         for incident in still_open:
             self._show(incident, now)
 
-    def _consider(self, seen: Figures, before: int, now: int) -> None:
+    def _consider(self, seen: Figures, now: int) -> None:
         sight = self._look(seen)
         if sight != self._sight or now >= self._due:
-            self._catch_up(before)
+            self._catch_up(max(self._at, self._passed, (now - 1) // SECOND_MS * SECOND_MS))
             self._judge(seen, sight, now)
         self._seen, self._sight, self._at = seen, sight, now
         self._held = seen.windows
-        self._calm = sight == self._nothing and not _is_active(self._state)
+        self._calm = sight == self._nothing and not self._is_active
 
     def _catch_up(self, until: int) -> None:
         """Remember that all was as it had been until then."""
-        if self._seen is not None and _is_active(self._state) and self._state.judged_at < until:
+        if self._seen is not None and self._is_active and self._state.judged_at < until:
             self._state = self._weigh(self._seen, until).state
 
     def _weigh(self, seen: Figures, now: int) -> judging.Judged:
@@ -158,11 +206,12 @@ class Trial:
             judged = self._tell(now)
         settled = _lasting(judged.state) == _lasting(self._state)
         self._state = judged.state
+        self._is_active = _is_active(judged.state)
         self._due = min(self._timers(sight), default=NEVER) if settled else now + 1
 
     def _tell(self, now: int) -> judging.Judged:
         """The same judgement with all that is told: every figure, and the evidence."""
-        self.book.prove(now // 1000)
+        self.book.prove(now)
         judged = judging.judge(self.slo, self.route, self._state, self.book.ledger, now)
         self.notices += judged.notices
         for incident in judged.changed:
@@ -181,7 +230,7 @@ class Trial:
         """The figures that decide; those that are only shown are left out."""
         slo, whole = self.slo, windows[self.slo.period_s]
         expected = self._expected(windows, now)
-        allowed = budgets.error_ratio(slo.objective) * expected.total
+        allowed = self._error_ratio * expected.total
         last = windows.get(GROWTH_S, NOTHING)
         return Figures(
             now=now,
@@ -253,6 +302,31 @@ class Trial:
             for state in incident.steps:
                 if state.since is not None:
                     yield state.since + after_ms
+
+
+def _second_from(at: int) -> int:
+    """The first whole second from `at` (ms) on."""
+    return -(-at // SECOND_MS) * SECOND_MS
+
+
+def _shift_after(at: int) -> int:
+    """The next second at which a window longer than 24 h has lost a slot, from `at` (ms) on."""
+    return ((at - SECOND_MS) // SHIFT_MS + 1) * SHIFT_MS + SECOND_MS
+
+
+def _as_if_bad(held: Counts, coming: Counts) -> Counts:
+    """At least as bad as any moment of what is coming: nothing good of it is there yet."""
+    return Counts(
+        total=held.total,
+        bad=held.bad + coming.bad,
+        over=held.over + coming.over,
+        sum_u=held.sum_u + coming.sum_u,
+    )
+
+
+def _as_if_good(held: Counts, coming: Counts) -> Counts:
+    """At least as good as any moment of what is coming: nothing bad of it is there yet."""
+    return Counts(held.total + coming.total, held.bad, held.over, held.sum_u)
 
 
 def _windows(slo: Slo, route: Route) -> dict[int, None]:

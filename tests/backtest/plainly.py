@@ -1,10 +1,14 @@
-"""The same as `app.backtest.running.run`, told plainly: everything is judged every ten seconds."""
+"""The same as `app.backtest.running.run`, told plainly.
+
+Everything is judged at each event, every ten seconds, and each second where it is not at rest.
+"""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from app.backtest.counting import Book, Evidence
 from app.backtest.running import EXPIRE_MS, Outcome
-from app.backtest.sources import Source
+from app.backtest.sources import Slice, Source
 from app.config import Policy
 from app.core import judge as judging
 from app.core import status
@@ -27,10 +31,35 @@ class _Plain:
         self.notices: list[Notice] = []
         self.incidents: dict[str, status.Document] = {}
 
+    def pass_slot(self, cut: Slice, before: int) -> None:
+        slot = cut.end_ms // 1000 - 10
+        if cut.entries:
+            self.evidence.take(slot, cut.entries)
+        mine = [entry for entry in cut.entries if entry.event.event in self.book.folder.events]
+        for at, same in groupby(mine, key=lambda entry: entry.at):
+            self.tick(before, at)
+            self.book.count(group(same))
+            if self.book.has(slot):
+                self.book.feed(slot)
+            self.judge(at)
+            before = at
+        self.tick(before, cut.end_ms)
+        self.judge(cut.end_ms)
+
+    def tick(self, since: int, until: int) -> None:
+        for second in range(since // 1000 * 1000 + 1000, until, 1000):
+            if not self.at_rest:
+                self.judge(second)
+
+    @property
+    def at_rest(self) -> bool:
+        quiet = all(rule.state == "inactive" for rule in self.state.rules.values())
+        return quiet and not any(incident.open for incident in self.state.lanes.values())
+
     def judge(self, now: int) -> None:
         judged = judging.judge(self.slo, self.route, self.state, self.book.ledger, now)
         if judged.news:
-            self.book.prove(now // 1000)
+            self.book.prove(now)
             judged = judging.judge(self.slo, self.route, self.state, self.book.ledger, now)
         self.state = judged.state
         self.notices += judged.notices
@@ -48,22 +77,16 @@ def run_plainly(source: Source, policy: Policy) -> Outcome:
     ]
     begin = end = expired = 0
     for cut in source.slices():
-        end = cut.end_ms
+        before, end = cut.end_ms - 10_000, cut.end_ms
         begin, expired = begin or end, expired or end
-        slot = end // 1000 - 10
         for one in all_of_them:
-            if cut.entries:
-                one.evidence.take(slot, cut.entries)
-            one.book.count(group(cut.entries))
-            if one.book.has(slot):
-                one.book.feed(slot)
-            one.judge(end)
+            one.pass_slot(cut, before)
         if end - expired >= EXPIRE_MS:
             expired = end
             for one in all_of_them:
                 one.book.expire(end)
     for one in all_of_them:
-        one.book.prove(end // 1000)
+        one.book.prove(end)
         for incident in one.state.lanes.values():
             if incident.open:
                 one.show(incident, end)
