@@ -1,6 +1,7 @@
-"""JSON Schemas of what the topics carry, made from the types that are encoded there.
+"""JSON Schemas of what the topics carry, and of the configuration, made from the types in the code.
 
-`python docs/generate_schemas.py` writes docs/schemas/ anew; a test fails while they differ. The
+`python docs/generate_schemas.py` writes docs/schemas/ and config/schemas/ anew; a test fails while
+they differ. The
 documents of slo.status and slo.alerts have no type: their schemas are written by hand.
 """
 
@@ -12,6 +13,7 @@ import msgspec
 
 from app import topics
 from app.bridge.cursors import Cursor
+from app.config import schemas
 from app.core.chunks import Message
 from app.core.commands import Command
 from app.core.events import Event
@@ -21,6 +23,7 @@ from app.core.reading import Rejected
 from app.delivery.deliveries import Delivery
 
 SCHEMAS = Path(__file__).parent / "schemas"
+CONFIG_SCHEMAS = Path(__file__).parents[1] / "config" / "schemas"
 
 TYPES: dict[str, tuple[Any, str]] = {
     topics.EVENTS: (
@@ -74,6 +77,8 @@ def main() -> None:
     """Write every file."""
     for topic in TYPES:
         (SCHEMAS / f"{topic}.json").write_bytes(schema_of(topic))
+    for name in schemas.FILES:
+        (CONFIG_SCHEMAS / f"{name}.schema.json").write_text(schemas.schema_of(name), "utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from app import config
 from app.backtest.running import Outcome, outcomes_at, wanted_events
 from app.backtest.series import Happening, Series, span_ms, times_of
-from app.config import Policy, reading
+from app.config import Policy, sources
 from app.config.values import Model, Severity
 from app.core import events
 from app.core.events import Event, Refused
@@ -119,12 +119,10 @@ def verdicts(path: Path, config_dir: Path) -> Iterator[Verdict]:
 
 
 def _read(path: Path) -> _File:
-    errors: list[str] = []
-    found = reading.read(path, _File, errors)
-    if found is None:
-        raise UserError("\n".join(errors), exit_code=2)
-    assert isinstance(found, _File)
-    return found
+    found = sources.read(path, _File)
+    if found.model is None:
+        raise UserError("\n".join(map(str, found.findings)), exit_code=2)
+    return found.model
 
 
 def _lines(path: Path) -> list[list[int]]:

@@ -50,6 +50,10 @@ class Worker:
         """Every SLO."""
         return self._get("/api/slo/status")
 
+    def policy(self) -> Document:
+        """The configuration in force."""
+        return self._get("/api/config")
+
     def incidents(self, state: str | None = None) -> list[Document]:
         """The incidents, newest first."""
         found: list[Document] = self._get("/api/incidents", state=state)["incidents"]

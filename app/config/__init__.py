@@ -1,6 +1,6 @@
-"""Configuration: `slos.yaml` and `ownership.yaml`, checked whole, each error with file and path."""
+"""Configuration: `slos.yaml` and `ownership.yaml`, checked whole, each finding with its line."""
 
-from app.config.lints import hints
-from app.config.policy import ConfigError, NotTakenOver, Policy, load
+from app.config.findings import Finding
+from app.config.policy import ConfigError, Examined, NotTakenOver, Policy, examine, load
 
-__all__ = ["ConfigError", "NotTakenOver", "Policy", "hints", "load"]
+__all__ = ["ConfigError", "Examined", "Finding", "NotTakenOver", "Policy", "examine", "load"]

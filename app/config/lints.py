@@ -1,27 +1,143 @@
-"""What is allowed but deserves a thought."""
+"""Lints: what is allowed but is hardly meant, or deserves a thought."""
 
-from app.config.policy import Policy
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+from app.config.findings import Fault, Loc
+from app.config.ownership_entries import OwnershipFile, RouteEntry, StepEntry
+from app.config.slo_entries import SlosFile
 from app.core import budgets
+from app.core.signals import wilson_lower
+from app.core.slos import BreachRule, BurnRule, Slo
+from app.core.slots import FINE_S
+from app.core.stories import percent, span_words
+
+_MOST_NEEDED = 100_000  # beyond it no window is too long
 
 
-def hints(policy: Policy) -> list[str]:
-    """What is allowed but deserves a thought."""
-    found = [
-        f"owners.{owner}: no slack_id, so a mention in Slack notifies nobody"
-        for owner in sorted(_owners(policy))
-        if owner not in policy.ownership.slack_ids
-    ]
-    for slo in policy.slos.values():
+def slo_lints(slos: SlosFile) -> Iterator[Fault]:
+    """Of the SLOs and their rules."""
+    made = [one.slo(slos.defaults) for one in slos.slos]
+    for index, slo in enumerate(made):
+        at: Loc = ("slos", index)
+        own = slos.slos[index].burn or {}
         for rule in slo.burns:
-            if slo.basis == "events":
-                share = rule.consumed * budgets.error_ratio(slo.objective)
-                found.append(
-                    f"{slo.id}.burn.{rule.id}: fires when bad events of one window "
-                    f"({rule.window_s} s) are more than {share:.2%} of a period's traffic"
-                )
-    return found
+            place: Loc = (*at, "burn", rule.id) if rule.id in own else (*at, "objective")
+            yield from _traffic(place, slo, rule)
+            yield from _thin(place, rule.id, rule.window_s, rule.min_bad)
+        yield from _thin(
+            (*at, "breach", "window"), "breach", slo.breach.window_s, needed(slo.breach)
+        )
+        yield from _weaker(at, slo)
+    yield from _same_slos(made)
 
 
-def _owners(policy: Policy) -> set[str]:
-    routes = policy.ownership.routes.values()
-    return {r.owner for r in routes} | {to for r in routes for s in r.steps for to in s.to}
+def _traffic(at: Loc, slo: Slo, rule: BurnRule) -> Iterator[Fault]:
+    share = rule.consumed * budgets.error_ratio(slo.objective)
+    steady = rule.window_s / slo.period_s
+    if slo.basis == "events" and share > steady:
+        yield Fault(
+            "share-of-traffic",
+            at,
+            f"{rule.id} fires only when one window ({span_words(rule.window_s)}) carries more than "
+            f"{percent(share)} of the period's events, all of them bad; of steady traffic it "
+            f"carries {percent(steady)}",
+            "hint",
+        )
+
+
+def needed(rule: BreachRule) -> int:
+    """The fewest events in the window by which the rule can fire, all of them bad."""
+    if rule.measure == "mean":
+        return rule.min_total
+    if rule.measure == "distinct":
+        return 1
+    allowed = budgets.error_ratio(rule.threshold if rule.measure == "ratio" else rule.quantile)
+    number = max(rule.min_bad, 1)
+    while number < _MOST_NEEDED and wilson_lower(number, number, rule.confidence) <= allowed:
+        number += 1
+    return number
+
+
+def _thin(at: Loc, rule: str, window_s: int, events: int) -> Iterator[Fault]:
+    slots = window_s // FINE_S
+    if events > slots:
+        yield Fault(
+            "thin-window",
+            at,
+            f"{rule} needs {events} bad events within {window_s} s, more than one in every "
+            f"{FINE_S} s: lengthen the window, or ask for less evidence",
+            "warning",
+        )
+
+
+def _weaker(at: Loc, slo: Slo) -> Iterator[Fault]:
+    """Of two burn rules over one window the one that never says more than the other."""
+    for one, other in combinations(slo.burns, 2):
+        strict, loose = sorted((one, other), key=lambda rule: (rule.consumed, rule.severity))
+        if one.window_s == other.window_s and strict.severity <= loose.severity:
+            yield Fault(
+                "duplicate-rule",
+                (*at, "burn", loose.id),
+                f"never says more than {strict.id}: the same window, and a higher threshold",
+                "warning",
+            )
+
+
+def _same_slos(slos: list[Slo]) -> Iterator[Fault]:
+    for (_, one), (index, other) in combinations(enumerate(slos), 2):
+        if (one.definition, one.objective) == (other.definition, other.objective):
+            message = f"counts and promises the same as {one.id}"
+            yield Fault("duplicate-slo", ("slos", index, "counts"), message, "warning")
+
+
+def route_lints(ownership: OwnershipFile, slos: Mapping[str, Slo]) -> Iterator[Fault]:
+    """Of the owners and their routes."""
+    used = _used(ownership)
+    for owner, entry in ownership.owners.items():
+        at: Loc = ("owners", owner)
+        if owner not in used:
+            yield Fault("unused-owner", at, "no route names them", "hint")
+        elif entry.slack_id is None:
+            message = "no slack_id, so a mention in Slack notifies nobody"
+            yield Fault("no-slack-id", at, message, "hint")
+    for name, row in ownership.routes.items():
+        if name in slos:
+            yield from _row_lints(("routes", name), row, slos[name])
+
+
+def _used(ownership: OwnershipFile) -> set[str]:
+    rows = ownership.routes.values()
+    return {row.owner for row in rows} | {
+        to for row in rows for step in row.escalation for to in step.to
+    }
+
+
+def _row_lints(at: Loc, row: RouteEntry, slo: Slo) -> Iterator[Fault]:
+    rules = {rule.id for rule in slo.rules}
+    pages = [s for s in row.escalation if s.how == "page" and s.severity in (None, "P1")]
+    if _has_p1(slo) and not pages:
+        message = "a P1 that nobody takes escalates to nobody: no step pages anybody"
+        yield Fault("escalates-to-nobody", at, message, "warning")
+    for index, step in enumerate(row.escalation):
+        place: Loc = (*at, "escalation", index)
+        if step.how == "page" and set(step.to) == {row.owner}:
+            message = f"{row.owner} was paged already when it began"
+            yield Fault("escalates-to-owner", (*place, "to"), message, "warning")
+        why = _why_idle(step, slo, rules)
+        if why:
+            yield Fault("idle-step", place, f"can never be due: {why}", "warning")
+
+
+def _has_p1(slo: Slo) -> bool:
+    return any(rule.severity == "P1" for rule in slo.rules)
+
+
+def _why_idle(step: StepEntry, slo: Slo, rules: set[str]) -> str:
+    if step.rule is not None and step.rule not in rules:
+        return f"{slo.id} has no rule {step.rule}"
+    if step.severity == "P1" and not _has_p1(slo):
+        return f"{slo.id} has no rule of severity P1"
+    if step.when and step.when.mean_grows_by is not None and slo.definition.value is None:
+        return f"{slo.id} has no value of which there is a mean"
+    return ""

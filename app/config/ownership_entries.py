@@ -41,7 +41,11 @@ def _listed(value: object) -> object:
 class StepEntry(Model):
     """One step of an escalation: whom, how, when."""
 
-    to: Annotated[tuple[Owner, ...], BeforeValidator(_listed), Field(min_length=1)]
+    to: Annotated[
+        tuple[Owner, ...],
+        BeforeValidator(_listed, json_schema_input_type=Owner | tuple[Owner, ...]),
+        Field(min_length=1),
+    ]
     how: Literal["page", "notify"]
     after: Seconds = 0
     severity: Severity | None = None

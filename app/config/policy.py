@@ -1,13 +1,16 @@
 """The policy: everything that judging and telling depend on, read whole or not at all."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from app.config.faults import route_faults, slo_faults
+from app.config.findings import Finding
+from app.config.lints import route_lints, slo_lints
 from app.config.ownership_entries import OwnershipFile
-from app.config.reading import read
 from app.config.slo_entries import SlosFile
+from app.config.sources import Read, read
 from app.core.ownership import Ownership
 from app.core.slos import Slo
 from app.errors import UserError
@@ -18,6 +21,18 @@ class Policy(msgspec.Struct, frozen=True):
 
     slos: dict[str, Slo]
     ownership: Ownership
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """A folder's policy, None where there is an error in it, and all that was found."""
+
+    policy: Policy | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> list[str]:
+        """The errors alone, each as a line."""
+        return [str(finding) for finding in self.findings if finding.level == "error"]
 
 
 class ConfigError(UserError):
@@ -34,14 +49,32 @@ class NotTakenOver(UserError):
 
 def load(config_dir: Path) -> Policy:
     """The policy of a folder; raises ConfigError with every error at once."""
-    errors: list[str] = []
-    slos = read(config_dir / "slos.yaml", SlosFile, errors)
-    ownership = read(config_dir / "ownership.yaml", OwnershipFile, errors)
-    if isinstance(slos, SlosFile):
-        errors += slo_faults(config_dir / "slos.yaml", slos)
-    if isinstance(ownership, OwnershipFile):
-        names = {slo.id for slo in slos.slos} if isinstance(slos, SlosFile) else set()
-        errors += route_faults(config_dir / "ownership.yaml", ownership, names)
-    if errors or not isinstance(slos, SlosFile) or not isinstance(ownership, OwnershipFile):
-        raise ConfigError(errors)
-    return Policy({slo.id: slo.slo(slos.defaults) for slo in slos.slos}, ownership.ownership())
+    found = examine(config_dir)
+    if found.policy is None:
+        raise ConfigError(found.errors)
+    return found.policy
+
+
+def examine(config_dir: Path) -> Examined:
+    """The policy of a folder with everything that is wrong, or might be, by file and line."""
+    slos = read(config_dir / "slos.yaml", SlosFile)
+    ownership = read(config_dir / "ownership.yaml", OwnershipFile)
+    errors = (*slos.findings, *ownership.findings, *_faults(slos, ownership))
+    made: dict[str, Slo] = {}
+    lints: tuple[Finding, ...] = ()
+    if slos.model is not None:
+        made = {slo.id: slo.slo(slos.model.defaults) for slo in slos.model.slos}
+        lints += slos.source.findings(slo_lints(slos.model))
+    if ownership.model is not None:
+        lints += ownership.source.findings(route_lints(ownership.model, made))
+    if errors or slos.model is None or ownership.model is None:
+        return Examined(None, (*errors, *lints))
+    return Examined(Policy(made, ownership.model.ownership()), lints)
+
+
+def _faults(slos: Read[SlosFile], ownership: Read[OwnershipFile]) -> Iterator[Finding]:
+    if slos.model is not None:
+        yield from slos.source.findings(slo_faults(slos.model))
+    if ownership.model is not None:
+        names = {slo.id for slo in slos.model.slos} if slos.model is not None else set[str]()
+        yield from ownership.source.findings(route_faults(ownership.model, names))

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from app.core.events import Event, Metadata
 from app.core.slos import Condition, Operator
@@ -89,11 +89,20 @@ def _value(value: object) -> str:
     return field
 
 
-Seconds = Annotated[int, BeforeValidator(_seconds)]
-Window = Annotated[int, BeforeValidator(_window)]
-Conditions = tuple[Annotated[Any, BeforeValidator(_condition)], ...]
-Value = Annotated[str, BeforeValidator(_value)]
-Field_ = Annotated[str, BeforeValidator(_field)]
+_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^[0-9]+[smhd]$"})
+_CONDITION_SCHEMA = WithJsonSchema(
+    {"type": "string", "description": "FIELD OPERATOR VALUE, as in duration_ms > 30000"}
+)
+
+Seconds = Annotated[int, BeforeValidator(_seconds), _DURATION_SCHEMA]
+Window = Annotated[int, BeforeValidator(_window), _DURATION_SCHEMA]
+Conditions = tuple[Annotated[Any, BeforeValidator(_condition), _CONDITION_SCHEMA], ...]
+Value = Annotated[
+    str, BeforeValidator(_value), WithJsonSchema({"type": "string", "enum": sorted(_VALUES)})
+]
+Field_ = Annotated[
+    str, BeforeValidator(_field), WithJsonSchema({"type": "string", "enum": sorted(_FIELDS)})
+]
 Owner = Annotated[str, Field(pattern=r"^@[\w.-]{1,60}$")]
 Channel = Annotated[str, Field(pattern=r"^#[\w.-]{1,80}$")]
 Severity = Literal["P1", "P2"]

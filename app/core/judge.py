@@ -14,7 +14,7 @@ from app.core.notices import Notice, Story
 from app.core.ownership import Route, slack
 from app.core.rules import INACTIVE, RuleState
 from app.core.signals import Signal
-from app.core.slos import BreachRule, BurnRule, Slo
+from app.core.slos import Slo
 
 LANES = {"slow-burn": "slow-burn"}
 """Rules with a lane of their own; all others share "main"."""
@@ -131,8 +131,7 @@ def _held_back(slo: Slo, state: SloState, seen: Figures, signal: Signal) -> Sign
 def _step_rules(
     slo: Slo, before: SloState, found: Sequence[Signal], now: int
 ) -> dict[str, RuleState]:
-    every: tuple[BreachRule | BurnRule, ...] = (slo.breach, *slo.burns)
-    by_id = {rule.id: rule for rule in every}
+    by_id = {rule.id: rule for rule in slo.rules}
     return {
         signal.rule: rules.step(
             before.rules.get(signal.rule, INACTIVE),

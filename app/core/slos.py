@@ -113,6 +113,11 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True):
     absent_for_s: int | None = None
 
     @property
+    def rules(self) -> tuple[BreachRule | BurnRule, ...]:
+        """All that open incidents, the breach first."""
+        return (self.breach, *self.burns)
+
+    @property
     def zero_tolerance(self) -> bool:
         """No budget at all: any bad event fires at once."""
         return self.objective >= 1.0

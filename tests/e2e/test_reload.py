@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,20 @@ async def reload(stack: Stack) -> httpx.Response:
     )
 
 
+async def against_live(stack: Stack, folder: Folder) -> str:
+    """What `burnrate check --against-live` says of the folder."""
+    checking = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "app", "check", str(folder.path), "--against-live"),
+        env=stack._env() | {"BURNRATE_URL": stack.workers[0].url},
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await checking.communicate()
+    assert checking.returncode == 0
+    return said.decode()
+
+
 async def filled(stack: Stack, slo: str, worker: int = 0) -> None:
     async def done() -> bool:
         shown = await stack.slo(slo, worker)
@@ -149,6 +164,10 @@ async def test_a_reload_in_the_middle_of_an_incident(
         routes, _, rest = ownership.partition("  data-integrity:")
         folder.write("ownership.yaml", routes + NEW_ROUTE + rest[rest.index("  alerter:") :])
         assert end > begin
+        said = await against_live(stack, folder)
+        assert f"reload: {KEY}: @ops-team and #ops-alerts are told from the next step on" in said
+        assert "its pages are resolved" in said
+        assert "reload: latency: counts something else now" in said
         answer = await reload(stack)
         assert (answer.status_code, answer.json()) == (
             200,
