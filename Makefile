@@ -33,6 +33,17 @@ run: setup ## everything on this machine: KOKINO_DATA=DIR tails that, else the d
 test: setup-dev ## every test, real Kafka included
 	@$(BIN)/python -m pytest
 
+# a seed drawn here is printed with each round, which can be played again alone
+SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+MINUTES ?= 30
+
+.PHONY: chaos
+chaos: setup-dev ## break things for MINUTES=30 by a SEED; then the property tests, 10 000 cases each
+	@CHAOS_SEED=$(SEED) CHAOS_MINUTES=$(MINUTES) $(BIN)/python -m pytest -s --show-capture=no \
+		tests/e2e/test_chaos.py
+	@$(if $(filter-out 0,$(MINUTES)),HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest \
+		--timeout 3600 tests/core/test_rows.py tests/core/test_chunks.py tests/core/test_figures.py)
+
 .PHONY: check
 check: setup-dev ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check

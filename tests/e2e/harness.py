@@ -216,7 +216,7 @@ class Stack:
         self._held = held_at is not None
         self._replay = replay
         self._config = config
-        self._partitions = partitions
+        self.partitions = partitions
         self._exits = AsyncExitStack()
         if held_at is not None:
             self.set_clock(held_at)
@@ -231,6 +231,7 @@ class Stack:
         )
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self.kafka,
+            enable_idempotence=True,  # so that a Kafka that comes back gets nothing twice
             metadata_max_age_ms=2000,
             max_batch_size=900_000,
             max_request_size=4_000_000,
@@ -250,7 +251,7 @@ class Stack:
         own_times = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
         found = next(t for t in all_topics(replay=False) if t.name == EVENTS)
         config = own_times if self._held or self._replay else found.config
-        return Topic(EVENTS, self._partitions, config)
+        return Topic(EVENTS, self.partitions, config)
 
     async def _end_workers(self) -> None:
         for worker in self.workers:
@@ -260,11 +261,12 @@ class Stack:
 
     def worker(self, *arguments: str) -> Worker:
         """A further worker; not started."""
-        made = Worker(self.folder, self._env(), arguments)
+        made = Worker(self.folder, self.env(), arguments)
         self.workers.append(made)
         return made
 
-    def _env(self) -> dict[str, str]:
+    def env(self) -> dict[str, str]:
+        """What its processes are started with."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("BURNRATE_", "SLACK_"))}
         hooks = {
             f"SLACK_WEBHOOK_{channel.upper().replace('-', '_')}": self.slack.webhook(channel)
