@@ -26,6 +26,8 @@ HOUR_S = 3600
 DAY_S = 86_400
 FORGOTTEN_DAYS = 60  # so many days before those shown are ended after a recovery
 CONVERSATIONS_KEPT = 5000  # names in a month's sealed part; what is beyond counts no more
+STEPS_S = (COARSE_S, 3 * COARSE_S, HOUR_S, 6 * HOUR_S)
+MOST_POINTS = 120
 MONTH_QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
@@ -238,11 +240,9 @@ def _with_gauge(sealed: Sealed, gauge: Gauge | None, month: str) -> Sealed:
 
 
 def _contents(ledger: Ledger, span: Span) -> tuple[Counts, Bins, set[str]]:
-    counts, bins = NOTHING, Bins()
+    counts, bins = NOTHING, _bins(ledger, span)
     for slot in _slots_within(ledger.slots(COARSE), span):
         counts = counts.plus(ledger.slots(COARSE)[slot])
-    for hour in range(slot_of(span.begin, HOUR_S), span.end, HOUR_S):
-        sketch.add(bins, ledger.hour_bins(hour))
     members = ledger.members_within(COARSE, span)
     return counts, bins, {name for name, member in members.items() if member.failed_at}
 
@@ -286,9 +286,9 @@ def month_figures(slo: Slo, ledger: Ledger, month: str, sealed: Sealed, now_ms: 
 
 
 def point(slo: Slo, ledger: Ledger, span: Span) -> Point:
-    """The figures of a span of 5-minute slots, or of an hour.
+    """The figures of a span of 5-minute slots.
 
-    A quantile needs the sketch of an hour, or fine slots, which reach back 25 hours.
+    A quantile needs whole hours, or fine slots, which reach back 25 hours.
     """
     if slo.definition.distinct:
         return _distinct_point(ledger, span)
@@ -297,11 +297,18 @@ def point(slo: Slo, ledger: Ledger, span: Span) -> Point:
         counts = counts.plus(ledger.slots(COARSE).get(slot, NOTHING))
     quantile = None
     if slo.headline.kind == "quantile":
-        whole_hour = span.end - span.begin == HOUR_S
-        bins = ledger.hour_bins(span.begin) if whole_hour else ledger.fine_bins(span)
-        found = sketch.quantiles(bins, [slo.breach.quantile])
+        found = sketch.quantiles(_bins(ledger, span), [slo.breach.quantile])
         quantile = found[0] if found else None
     return Point(counts.total, counts.bad, _value(slo, counts, quantile))
+
+
+def _bins(ledger: Ledger, span: Span) -> Bins:
+    if span.begin % HOUR_S or span.end % HOUR_S:
+        return ledger.fine_bins(span)
+    bins: Bins = {}
+    for hour in range(span.begin, span.end, HOUR_S):
+        sketch.add(bins, ledger.hour_bins(hour))
+    return bins
 
 
 def _distinct_point(ledger: Ledger, span: Span) -> Point:
@@ -319,6 +326,14 @@ def _value(slo: Slo, counts: Counts, quantile: float | None) -> float | None:
     if slo.headline.kind == "mean":
         return counts.sum_u / MICRO / counts.total
     return good_ratio(counts)
+
+
+def around(slo: Slo, ledger: Ledger, begin_s: int, end_s: int) -> Series:
+    """A stretch of time for a chart, in steps that give no more than some hundred points."""
+    step_s = next((s for s in STEPS_S if (end_s - begin_s) / s <= MOST_POINTS), STEPS_S[-1])
+    steps = range(slot_of(begin_s, step_s), end_s, step_s)
+    points = {at: point(slo, ledger, Span(at, at + step_s)) for at in steps}
+    return series(points, step_s, begin=steps.start)
 
 
 def series(points: Mapping[int, Point], step_s: int, begin: int | None = None) -> Series:

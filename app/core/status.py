@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from app.core import budgets, sketch, stories
+from app.core import budgets, history, sketch, stories
 from app.core.cells import Counts
 from app.core.figures import SHOWN_WINDOWS_S, Figures, good_ratio, value_of
 from app.core.freezes import Freeze
@@ -28,6 +28,7 @@ BURN_SHOWN = ("1h", "6h", "7d")
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 _EXAMPLES_SHOWN = 10
 _CONTRIBUTORS_SHOWN = 10
+_BEFORE_S = 3600  # shown before the window that made it fire
 
 Document = dict[str, Any]
 
@@ -193,6 +194,7 @@ def of_incident(slo: Slo, incident: Incident, ledger: Ledger, now: int) -> Docum
         "window": window_s,
         "contributors": [of_contributor(one) for one in named],
         "examples": [of_example(e) for e in ledger.examples(at, window_s)[:_EXAMPLES_SHOWN]],
+        "series": _series(slo, ledger, at // 1000 - window_s - _BEFORE_S, at // 1000),
     }
     return _incident(incident) | {
         "runbook": stories.runbook_of(slo, incident),
@@ -200,12 +202,18 @@ def of_incident(slo: Slo, incident: Incident, ledger: Ledger, now: int) -> Docum
     }
 
 
+def _series(slo: Slo, ledger: Ledger, begin_s: int, end_s: int) -> Document:
+    """How it went, from some time before it began: kept with the incident, for the rows expire."""
+    found = history.around(slo, ledger, begin_s, end_s)
+    return msgspec.structs.asdict(found) | {"begin": iso(found.begin)}
+
+
 def of_own_incident(incident: Incident) -> Document:
     """An incident without executions as evidence: the alerter's, or of an SLO that is gone."""
     watch = WATCHES.get(incident.lane) if incident.slo == ALERTER else None
     return _incident(incident) | {
         "runbook": watch.runbook if watch else incident.slo,
-        "evidence": {"window": 0, "contributors": [], "examples": []},
+        "evidence": {"window": 0, "contributors": [], "examples": [], "series": None},
     }
 
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from app.core.history import Day, Recent, Series, Told
 from app.web.views import Document, ms_of
 
+SPARK_WIDTH, SPARK_HEIGHT = 300, 56
+_LEAST_MARK = 2.0  # so that a short incident is to be seen
 PERIOD_MS = 30 * 86_400_000
 HOUR_MS = 3_600_000
 
@@ -23,13 +25,10 @@ class Mark(NamedTuple):
     end: int | None  # ms; None: open
 
 
-def hours_of(history: Mapping[str, Told], slo: str) -> Series:
+def hours_of(history: Mapping[str, Told]) -> Series:
     """All hours that are kept of an SLO, as one series; empty where there are none."""
-    days = sorted(
-        (told.hours for told in history.values() if isinstance(told, Day) and told.slo == slo),
-        key=lambda hours: hours.begin,
-    )
-    return _joined(days)
+    days = [told.hours for told in history.values() if isinstance(told, Day)]
+    return _joined(sorted(days, key=lambda hours: hours.begin))
 
 
 def _joined(days: list[Series]) -> Series:
@@ -43,9 +42,9 @@ def _joined(days: list[Series]) -> Series:
     return Series(begin=begin, step_s=3600, total=tuple(total), bad=tuple(bad), value=tuple(value))
 
 
-def recent_of(history: Mapping[str, Told], slo: str) -> Series:
+def recent_of(history: Mapping[str, Told]) -> Series:
     """The last day in steps of 5 minutes."""
-    told = history.get(f"{slo}/recent")
+    told = history.get("recent")
     return told.steps if isinstance(told, Recent) else _joined([])
 
 
@@ -86,11 +85,61 @@ def marks(incidents: Iterable[Document], slo: str, since_ms: int) -> list[Mark]:
     )
 
 
+class SparkMark(NamedTuple):
+    """An incident on a small chart."""
+
+    severity: str
+    x: float
+    width: float
+
+
+class Spark(NamedTuple):
+    """A small chart without axes, as SVG takes it."""
+
+    width: int
+    height: int
+    path: str
+    zero: float  # where nothing is left
+    marks: list[SparkMark]
+
+
+def spark(burn_down: Document, incidents: Iterable[Mark], now_ms: int) -> Spark | None:
+    """The burn-down drawn small; None where there is none. It reaches down to what is overspent."""
+    remaining: list[float] = burn_down["remaining"]
+    if not remaining:
+        return None
+    begin: int = burn_down["begin"]
+    step: int = burn_down["step_s"] * 1000
+    length = max(step * len(remaining), now_ms - begin)
+    low = min(0.0, *remaining)
+    zero = SPARK_HEIGHT / (1 - low)
+
+    def x_of(at_ms: float) -> float:
+        return SPARK_WIDTH * min(1.0, max(0.0, (at_ms - begin) / length))
+
+    every = max(1, len(remaining) // SPARK_WIDTH)
+    last = len(remaining) - 1
+    points = [
+        f"{x_of(begin + (n + 1) * step):.1f} {zero * (1 - left) + 1:.1f}"
+        for n, left in enumerate(remaining)
+        if n % every == 0 or n == last
+    ]
+    marks = [
+        SparkMark(
+            mark.severity,
+            x_of(mark.begin),
+            max(_LEAST_MARK, x_of(mark.end or now_ms) - x_of(mark.begin)),
+        )
+        for mark in incidents
+    ]
+    return Spark(SPARK_WIDTH, SPARK_HEIGHT + 2, "M" + "L".join(points), zero + 1, marks)
+
+
 def history_of(
     history: Mapping[str, Told], slo: Document, incidents: Iterable[Document]
 ) -> Document:
     """`GET /api/history`: everything that an SLO's charts show."""
-    hours, steps = hours_of(history, slo["id"]), recent_of(history, slo["id"])
+    hours, steps = hours_of(history), recent_of(history)
     return {
         "slo": slo["id"],
         "kind": slo["headline"]["kind"],

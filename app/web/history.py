@@ -58,5 +58,7 @@ async def history(request: web.Request) -> web.Response:
     if slo not in around.mirror.slos:
         raise Problem(503, "Not known yet: this objective has no status.", {"Retry-After": "5"})
     mirror = around.mirror
-    found = charts.history_of(mirror.history, mirror.slos[slo], mirror.incidents.values())
+    found = charts.history_of(
+        mirror.history.get(slo, {}), mirror.slos[slo], mirror.incidents.values()
+    )
     return json_answer(found)

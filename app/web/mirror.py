@@ -10,22 +10,56 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from app.core.history import Told
+from app.delivery.deliveries import Delivery
 from app.kafka import client_options, topic_name
 from app.settings import Settings
-from app.topics import ALERTS, HISTORY, PARTITIONS, STATUS
+from app.topics import ALERTS, DELIVERIES, HISTORY, PARTITIONS, STATUS
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
 POLL_MS = 500
 INCIDENTS_KEPT = 5000  # open ones are all kept, of the others the newest
+DELIVERIES_KEPT = 100  # of one incident
 
 Document = dict[str, Any]
 
-Decode = Callable[[bytes], object]
-
 _document = msgspec.json.Decoder(Document).decode
-_told = msgspec.json.Decoder(Told).decode
+_DECODE: dict[str, Callable[[bytes], Any]] = {
+    STATUS: _document,
+    ALERTS: _document,
+    HISTORY: msgspec.json.Decoder(Told).decode,
+    DELIVERIES: msgspec.json.Decoder(Delivery).decode,
+}
+
+
+def _put(into: dict[str, Any], key: str, value: object) -> None:
+    if value is None:
+        into.pop(key, None)
+    else:
+        into[key] = value
+
+
+class Deliveries:
+    """Attempts to tell: the newest of each incident, and the last word of each destination."""
+
+    def __init__(self) -> None:
+        self.by_incident: dict[str, list[Delivery]] = {}
+        self.accepted: dict[str, Delivery] = {}  # by destination, the newest
+        self.refused: dict[str, Delivery] = {}
+
+    def take(self, delivery: Delivery | None) -> None:
+        """One more attempt."""
+        if delivery is None:
+            return
+        known = self.by_incident.pop(delivery.incident, [])  # the incident told last stands last
+        self.by_incident[delivery.incident] = [*known, delivery][-DELIVERIES_KEPT:]
+        if len(self.by_incident) > INCIDENTS_KEPT:
+            del self.by_incident[next(iter(self.by_incident))]
+        if delivery.outcome in ("accepted", "printed"):
+            self.accepted[delivery.destination] = delivery
+        elif delivery.outcome in ("failed", "retry"):
+            self.refused[delivery.destination] = delivery
 
 
 class Copy:
@@ -34,18 +68,24 @@ class Copy:
     def __init__(self) -> None:
         self.slos: dict[str, Document] = {}
         self.incidents: dict[str, Document] = {}
-        self.history: dict[str, Told] = {}
+        self.history: dict[str, dict[str, Told]] = {}
+        self.deliveries = Deliveries()
 
-    def take(self, into: dict[str, Any], decode: Decode, record: ConsumerRecord) -> None:
+    def take(self, topic: str, record: ConsumerRecord) -> None:
         """Take over one record; a value of None ends its key."""
         key = (record.key or b"").decode("utf-8", "replace")
-        if record.value is None:
-            into.pop(key, None)
-            return
         try:
-            into[key] = decode(record.value)
+            value = None if record.value is None else _DECODE[topic](record.value)
         except msgspec.MsgspecError as error:
             log.warning("%s/%s@%s: %s", record.topic, record.partition, record.offset, error)
+            return
+        if topic == DELIVERIES:
+            self.deliveries.take(value)
+        elif topic == HISTORY:
+            slo, _, name = key.rpartition("/")
+            _put(self.history.setdefault(slo, {}), name, value)
+        else:
+            _put(self.slos if topic == STATUS else self.incidents, key, value)
 
     def trim(self) -> None:
         """Forget the resolved incidents that are oldest."""
@@ -58,7 +98,7 @@ class Copy:
 
 
 class Mirror:
-    """A plain consumer of `slo.status`, `slo.alerts` and `slo.history`: every web server has all.
+    """A plain consumer of what is shown, in no group: every web server has all of it.
 
     While it reads from the beginning (at the start, and after Kafka was lost) it shows what it
     knew before, never a state of the past.
@@ -82,9 +122,14 @@ class Mirror:
         return self._copy.incidents
 
     @property
-    def history(self) -> dict[str, Told]:
-        """The newest days and months, by key."""
+    def history(self) -> dict[str, dict[str, Told]]:
+        """By SLO the newest days ("2026-10-13") and months ("2026-10"), and what is "recent"."""
         return self._copy.history
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """The newest attempts to tell."""
+        return self._copy.deliveries
 
     async def news(self, after: int) -> int:
         """Wait until there is a newer version than `after`, and give it."""
@@ -115,12 +160,8 @@ class Mirror:
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         copy = Copy()
-        into: dict[str, tuple[dict[str, Any], Decode]] = {
-            topic_name(self._settings, STATUS): (copy.slos, _document),
-            topic_name(self._settings, ALERTS): (copy.incidents, _document),
-            topic_name(self._settings, HISTORY): (copy.history, _told),
-        }
-        partitions = [TopicPartition(topic, p) for topic in into for p in range(PARTITIONS)]
+        names = {topic_name(self._settings, topic): topic for topic in _DECODE}
+        partitions = [TopicPartition(name, p) for name in names for p in range(PARTITIONS)]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
@@ -128,7 +169,7 @@ class Mirror:
             batches = await consumer.getmany(timeout_ms=POLL_MS)
             for partition, records in batches.items():
                 for record in records:
-                    copy.take(*into[partition.topic], record)
+                    copy.take(names[partition.topic], record)
             copy.trim()
             if copy is not self._copy:
                 if not await _has_reached(consumer, ends):

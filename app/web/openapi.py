@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from app.web.views import STATES
+
 Described = dict[str, Any]
 
 _TIME = {"type": ["string", "null"], "format": "date-time"}
@@ -150,6 +152,18 @@ _INCIDENT = _object(
                 offset=_INTEGER,
             )
         ),
+        series={
+            "oneOf": [
+                {"type": "null"},
+                _object(
+                    begin=_TIME,
+                    step_s=_INTEGER,
+                    total=_list(_INTEGER),
+                    bad=_list(_INTEGER),
+                    value=_list({"type": ["number", "null"]}),
+                ),
+            ]
+        },
     ),
 )
 
@@ -260,6 +274,7 @@ _SCHEMAS: Described = {
 _PROBLEMS = {
     400: "The request cannot be read.",
     401: "The token is missing or wrong.",
+    403: "It was sent by a page of another site.",
     404: "There is no such thing.",
     409: "It is resolved already.",
     413: "The body is larger than 64 KiB.",
@@ -270,6 +285,9 @@ _PROBLEMS = {
 
 def _answer(description: str, schema: Described, media: str = "application/json") -> Described:
     return {"description": description, "content": {media: {"schema": schema}}}
+
+
+_HTML = _answer("A page.", _text(), "text/html")
 
 
 def _problems(*statuses: int) -> Described:
@@ -313,6 +331,23 @@ def _command(summary: str, *, required: bool) -> Described:
     }
 
 
+def _form(summary: str, **fields: Described) -> Described:
+    media = {"application/x-www-form-urlencoded": {"schema": _object(**fields)}}
+    media["application/x-www-form-urlencoded"]["schema"]["required"] = []
+    return {
+        "summary": summary,
+        "description": "For pages of this server: another origin is refused.",
+        "security": [],
+        "requestBody": {"required": False, "content": media},
+        "responses": {
+            "303": {"description": "Back to the page."},
+            "400": _HTML,
+            "401": _HTML,
+            **_problems(403, 413),
+        },
+    }
+
+
 def _probe(summary: str) -> Described:
     return {
         "get": {
@@ -326,10 +361,31 @@ def _probe(summary: str) -> Described:
     }
 
 
-_HTML = _answer("A page.", _text(), "text/html")
-
 _PATHS: Described = {
     "/": _get("How every objective stands, for people.", _HTML),
+    "/slos/{slo}": _get("An objective with its charts, for people.", _HTML, 404, 503)
+    | {"parameters": [_path("slo")]},
+    "/incidents": _get(
+        "Incidents, for people.",
+        _HTML,
+        400,
+        503,
+        parameters=[_query("state", *STATES), _query("page")],
+    ),
+    "/report": _get(
+        "Month by month, for people.", _HTML, 400, 404, 503, parameters=[_query("month")]
+    ),
+    "/deliveries": _get("Attempts to tell, and destinations, for people.", _HTML),
+    "/sign-in": {
+        "get": {
+            "summary": "Asks a browser for the API token.",
+            "security": [],
+            "parameters": [_query("back")],
+            "responses": {"200": _HTML},
+        },
+        "post": _form("A right token begins a session.", by=_text(), token=_text(), back=_text()),
+    },
+    "/sign-out": {"post": _form("The session ends.", back=_text())},
     "/incidents/{key}": _get("An incident, for people.", _HTML, 404, 503)
     | {"parameters": [_path("key")]},
     "/runbooks/{name}": _get(
@@ -359,7 +415,7 @@ _PATHS: Described = {
         _answer("The incidents.", _ref("Incidents")),
         400,
         503,
-        parameters=[_query("state", "open", "firing", "acknowledged", "resolved")],
+        parameters=[_query("state", *STATES)],
     ),
     "/api/incidents/{key}": _get(
         "One incident.", _answer("The incident.", _ref("Incident")), 404, 503

@@ -1,12 +1,13 @@
 """The API, as far as it changes something: orders in, commands for the judge out."""
 
 import secrets
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from app.core.commands import Acknowledge, Command, Resolve
+from app.web import forms
 from app.web.api import asked_incident, json_answer
 from app.web.problems import Problem
 from app.web.sending import NotSent
@@ -16,7 +17,6 @@ BY_CHARS = 100
 WHY_CHARS = 1000
 
 routes = web.RouteTableDef()
-_T = TypeVar("_T")
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ async def acknowledge(request: web.Request) -> web.Response:
     """Take an incident."""
     around = request.app[SURROUNDINGS]
     found = _open_incident(request)
-    order = await _order(request, Order)
+    order = await forms.read(request, Order)
     about = _about(around, found["slo"], order.by)
     return await _taken(around, Acknowledge(incident=found["key"], **about), found["key"])
 
@@ -41,7 +41,7 @@ async def resolve(request: web.Request) -> web.Response:
     """End an incident."""
     around = request.app[SURROUNDINGS]
     found = _open_incident(request)
-    order = await _order(request, Order)
+    order = await forms.read(request, Order)
     why = _why(order.why, "what was done")
     about = _about(around, found["slo"], order.by)
     return await _taken(around, Resolve(incident=found["key"], why=why, **about), found["key"])
@@ -72,16 +72,6 @@ async def _taken(around: Surroundings, command: Command, incident: str) -> web.R
 def _about(around: Surroundings, slo: str, by: str) -> dict[str, Any]:
     """What every command holds."""
     return {"id": secrets.token_hex(16), "slo": slo, "by": _by(by), "at": around.clock()}
-
-
-async def _order(request: web.Request, of_type: type[_T]) -> _T:
-    body = await request.read()
-    try:
-        return msgspec.json.decode(body or b"{}", type=of_type)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Problem(
-            400, f'The body is JSON, as in {{"by": "…", "why": "…"}}: {error}.'
-        ) from error
 
 
 def _by(by: str) -> str:

@@ -10,13 +10,13 @@ import jinja2
 from aiohttp import web
 
 from app.core.status import iso
-from app.web import phrases, runbooks, views
-from app.web.api import asked_incident
+from app.web import phrases, runbooks, scenes
+from app.web.access import me
+from app.web.api import asked_incident, check_caught_up
+from app.web.history import asked_reports
 from app.web.problems import Problem
-from app.web.surroundings import SURROUNDINGS, Surroundings
-from app.web.views import Document
-
-RESOLVED_SHOWN = 10
+from app.web.surroundings import SURROUNDINGS
+from app.web.views import STATES
 
 routes = web.RouteTableDef()
 
@@ -38,75 +38,91 @@ def environment() -> jinja2.Environment:
 _environment = environment()
 
 
-def render(template: str, values: Mapping[str, Any]) -> web.Response:
-    """A page as a response."""
-    text = _environment.get_template(template).render(values)
-    return web.Response(text=text, content_type="text/html")
+_CHANGES = {
+    "can_silence": "/api/silences",
+    "can_override": "/api/gate/override",
+    "can_tick": "/api/gate/due",
+}
 
 
-def overview(around: Surroundings) -> dict[str, Any]:
-    """What the first page shows."""
-    mirror = around.mirror
-    status = views.slo_status(mirror.slos, around.order, around.standing())
-    opened = views.incident_list(mirror.incidents, "open")["incidents"]
-    resolved = views.incident_list(mirror.incidents, "resolved")["incidents"]
-    gate = views.gate(mirror.slos, mirror.incidents, around.order, "feature")
-    titles = {slo.id: slo.title for slo in around.policy.slos.values()}
-    return {
-        "status": status,
-        "as_of": status["asOf"],
-        "gate": gate,
-        "frozen": [titles[slo] for slo in gate["slos"]],
-        "summary": summary(status, opened, known=mirror.caught_up),
-        "incidents": mirror.incidents,
-        "opened": sorted(opened, key=lambda one: one["severity"]),
-        "resolved": resolved[:RESOLVED_SHOWN],
+def _paths(request: web.Request) -> set[str]:
+    return {resource.canonical for resource in request.app.router.resources()}
+
+
+def render(
+    request: web.Request, template: str, values: Mapping[str, Any], status: int = 200
+) -> web.Response:
+    """A page as a response, with what every page shows."""
+    around = request.app[SURROUNDINGS]
+    every = {
+        "me": me(request),
+        "path": request.path,
+        "now": iso(around.now()),
         "routes": around.policy.ownership.routes,
-        "titles": titles,
-        "waiting": [slo for slo in around.order if slo not in mirror.slos],
-        "reasons": around.health().reasons,
+        "titles": {slo.id: slo.title for slo in around.policy.slos.values()},
+        "incidents": around.mirror.incidents,
+        **{name: path in _paths(request) for name, path in _CHANGES.items()},
     }
-
-
-def summary(status: Document, opened: list[Document], *, known: bool) -> str:
-    """How things are, in a sentence."""
-    if not known or status["asOf"] is None:
-        return "Nothing is known yet"
-    if opened:
-        urgent = sum(one["severity"] == "P1" for one in opened)
-        count = f"{len(opened)} open incident{'s'[: len(opened) != 1]}"
-        return f"{count}, {urgent} of them P1" if urgent else count
-    missed = [slo["title"] for slo in status["slos"] if not phrases.meets_target(slo)]
-    if missed:
-        return f"No open incident; below target: {', '.join(missed)}"
-    return "No open incident, every objective holds"
+    text = _environment.get_template(template).render(every | dict(values))
+    return web.Response(text=text, content_type="text/html", status=status)
 
 
 @routes.get("/")
 async def first_page(request: web.Request) -> web.Response:
     """How every SLO stands."""
-    return render("overview.html", overview(request.app[SURROUNDINGS]))
+    return render(request, "overview.html", scenes.overview(request.app[SURROUNDINGS]))
+
+
+@routes.get("/slos/{slo}")
+async def slo_page(request: web.Request) -> web.Response:
+    """One SLO with its charts."""
+    around = request.app[SURROUNDINGS]
+    slo = request.match_info["slo"]
+    if slo not in around.policy.slos:
+        raise Problem(
+            404, f"There is no objective of this name; there are {_listed(around.order)}."
+        )
+    check_caught_up(around)
+    if slo not in around.mirror.slos:
+        raise Problem(503, "Nothing is known of this objective yet.", {"Retry-After": "5"})
+    return render(request, "slo.html", scenes.slo(around, slo))
+
+
+@routes.get("/incidents")
+async def incidents_page(request: web.Request) -> web.Response:
+    """Incidents, a page at a time."""
+    around = request.app[SURROUNDINGS]
+    state, page = request.query.get("state"), request.query.get("page", "1")
+    if state is not None and state not in STATES:
+        raise Problem(400, f"state is one of {_listed(STATES)}.")
+    if not page.isascii() or not page.isdecimal() or not 1 <= int(page[:9]) <= scenes.MOST_PAGES:
+        raise Problem(400, "page is a number from 1 on.")
+    check_caught_up(around)
+    return render(request, "incidents.html", scenes.incidents(around, state, int(page)))
+
+
+def _listed(names: Any) -> str:  # noqa: ANN401 - anything that can be joined
+    return ", ".join(names)
 
 
 @routes.get("/incidents/{key}")
 async def incident_page(request: web.Request) -> web.Response:
-    """One incident, with its history, escalation and evidence."""
-    around = request.app[SURROUNDINGS]
-    return render("incident.html", incident_view(around, asked_incident(request)))
+    """One incident, with its history, escalation, evidence and deliveries."""
+    found = asked_incident(request)
+    return render(request, "incident.html", scenes.incident(request.app[SURROUNDINGS], found))
 
 
-def incident_view(around: Surroundings, incident: Document) -> dict[str, Any]:
-    """What an incident's page shows; its times are told from the judge's own."""
-    slo = around.policy.slos.get(incident["slo"])  # None: the alerter's own incident
-    judged_at = around.mirror.slos.get(incident["slo"], {}).get("judgedAt")
-    return {
-        "incident": incident,
-        "as_of": incident["resolvedAt"] or judged_at or iso(around.clock()),
-        "route": around.policy.ownership.routes.get(incident["slo"]),
-        "title": slo.title if slo else incident["slo"],
-        "unit": slo.headline.unit if slo else "count",
-        "summary": f"{incident['severity']} {incident['state']}",
-    }
+@routes.get("/report")
+async def report_page(request: web.Request) -> web.Response:
+    """Month by month."""
+    found = asked_reports(request.app[SURROUNDINGS], request.query.get("month"))
+    return render(request, "report.html", scenes.report(found))
+
+
+@routes.get("/deliveries")
+async def deliveries_page(request: web.Request) -> web.Response:
+    """The newest attempts to tell, and how the destinations are."""
+    return render(request, "deliveries.html", scenes.deliveries(request.app[SURROUNDINGS]))
 
 
 @routes.get("/runbooks/{name}")
@@ -126,4 +142,4 @@ async def runbook_page(request: web.Request) -> web.Response:
         "incident": incident,
         "values": values,
     }
-    return render("runbook.html", page)
+    return render(request, "runbook.html", page)

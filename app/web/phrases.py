@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import Any, Literal, NamedTuple
 
+from app.core.ownership import Route
 from app.delivery import words
 from app.web.views import Document, ms_of
 
@@ -26,7 +27,8 @@ class Step(NamedTuple):
 
     text: str
     when: str
-    done: bool
+    state: Literal["done", "due", "waiting", "stopped"]
+    at: str | None = None  # when it is due
 
 
 def state(slo: Document, incidents: dict[str, Document]) -> State:
@@ -74,9 +76,7 @@ def target(slo: Document) -> str:
 def limit(value: float, unit: str) -> str:
     """A limit as it was written: 0.995 → "99.5 %", 30000 ms → "30 s"."""
     scaled = {"ratio": value * 100, "ms": value / 1000}.get(unit, value)
-    return (
-        f"{round(scaled, 6):g} { ({'ratio': '%', 'ms': 's', 'MB': 'MB'}.get(unit, unit)) }".strip()
-    )
+    return f"{round(scaled, 6):g} { ({'ratio': '%', 'ms': 's', 'MB': 'MB'}.get(unit, '')) }".strip()
 
 
 def amount(value: float | str | None, unit: str, apart_from: float | None = None) -> str:
@@ -151,6 +151,23 @@ def window(window_s: int) -> str:
     return words.window(window_s)
 
 
+def span(seconds: float) -> str:
+    """A span of time: 13480 → "3 h 44 min"."""
+    return words.span(seconds)
+
+
+def burning(slo: Document | None, incident: Document) -> str:
+    """What the incident's rules see now, against where they begin to fire."""
+    rules = slo["rules"] if slo else []
+    found = [
+        f"{rule['id']} {rule_value(slo, rule)} ({rule_threshold(slo, rule)}, "
+        f"{window(rule['window'])})"
+        for rule in rules
+        if slo and rule["id"] in incident["rules"]
+    ]
+    return "; ".join(found)
+
+
 def next_step(incident: Document, as_of: str | None) -> str:
     """What happens next if nobody does anything; empty where nothing does."""
     if incident["state"] == "resolved":
@@ -159,26 +176,59 @@ def next_step(incident: Document, as_of: str | None) -> str:
     if not waiting:
         return ""
     soonest = min(waiting, key=lambda step: (step["dueAt"] is None, step["dueAt"] or ""))
-    found = step_of(soonest, as_of)
-    return f"{found.text}, {found.when}"
+    found = step_of(soonest)
+    when = found.when
+    if found.at:
+        when = f"due {time(found.at)} ({ago(found.at, as_of)}): {soonest['when']}"
+    return f"{found.text}, {when}"
 
 
-def steps(incident: Document, as_of: str | None) -> list[Step]:
-    """The escalation, step by step."""
-    return [step_of(step, as_of) for step in incident["escalation"]]
+def is_stopped(incident: Document, route: Route | None) -> bool:
+    """Whether an acknowledgement, or the resolve, has stopped the escalation."""
+    taken = incident["acknowledged"] is not None and route is not None and route.stop_on == "ack"
+    return taken or incident["state"] == "resolved"
 
 
-def step_of(step: Document, as_of: str | None) -> Step:
+def steps(incident: Document, stopped: bool) -> list[Step]:  # noqa: FBT001 - from templates
+    """The escalation, step by step; what is stopped happens no more."""
+    return [_stopped(step) if stopped else step for step in map(step_of, incident["escalation"])]
+
+
+def _stopped(step: Step) -> Step:
+    return step if step.state == "done" else Step(step.text, "stopped: does not happen", "stopped")
+
+
+def step_of(step: Document) -> Step:
     """A step of the escalation."""
     text = f"{step['how']} {step['to']}"
     if step["doneAt"]:
         late = f", {words.span(step['late_s'])} late" if step["late_s"] else ""
-        return Step(text, f"done {time(step['doneAt'])}{late}", done=True)
+        return Step(text, f"done {time(step['doneAt'])}{late}", "done")
     if step["dueAt"] is None:
-        return Step(text, f"when: {step['when']}", done=False)
-    return Step(
-        text, f"due {time(step['dueAt'])} ({ago(step['dueAt'], as_of)}): {step['when']}", done=False
-    )
+        return Step(text, f"when: {step['when']}", "waiting")
+    return Step(text, f"due {time(step['dueAt'])}: {step['when']}", "due", step["dueAt"])
+
+
+def affected(incident: Document) -> str:
+    """Where it comes from: the agent, CLI type and error that have most to do with it."""
+    worst = {one["by"]: one for one in reversed(incident["evidence"]["contributors"])}
+    found = [_share(worst[by]) for by in ("agent_id", "cli_type", "error") if by in worst]
+    if incident["conversations"]:
+        number = len(incident["conversations"])
+        found.append(f"{number:,} conversation{'s'[: number != 1]}")
+    return "; ".join(found)
+
+
+def _share(one: Document) -> str:
+    if one["by"] == "error":
+        return f"“{one['name']}” {one['bad']:,}\u00d7"
+    return f"{one['name']} {one['bad']:,} of {one['total']:,}"
+
+
+def measure(slo: Document) -> str:
+    """What the SLI is."""
+    names = {"ratio": "Good share", "quantile": "P95", "mean": "Mean", "distinct": "Sound share"}
+    return names[slo["headline"]["kind"]]
 
 
 def rule_value(slo: Document, rule: Document) -> str:

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
 from app.core import months
 from app.core.history import Month, Told
@@ -21,19 +22,21 @@ COLUMNS = ("Month", "Availability", "Latency P95", "Budget Consumed")  # the see
 SLO_COLUMNS = ("Objective", "Events", "Bad", "Result", "Promise", "Budget consumed")
 
 
-def known_months(history: Mapping[str, Told], order: Iterable[str]) -> list[str]:
+Histories = Mapping[str, Mapping[str, Told]]
+"""By SLO, what is known of its past."""
+
+
+def known_months(history: Histories, order: Iterable[str]) -> list[str]:
     """The months that have figures of any configured SLO, newest first."""
-    configured = set(order)
-    found = {m.month for m in history.values() if isinstance(m, Month) and m.slo in configured}
-    return sorted(found, reverse=True)
+    every = chain.from_iterable(history.get(slo, {}).values() for slo in order)
+    return sorted({told.month for told in every if isinstance(told, Month)}, reverse=True)
 
 
-def report(
-    history: Mapping[str, Told], slos: Mapping[str, Slo], month: str, now_ms: int
-) -> Document | None:
+def report(history: Histories, slos: Mapping[str, Slo], month: str, now_ms: int) -> Document | None:
     """One month of every SLO; None where nothing is known of it. Raises ValueError for no month."""
     span = months.span_of(month)
-    found = {slo: m for slo in slos if isinstance(m := history.get(f"{slo}/{month}"), Month)}
+    every = {slo: history.get(slo, {}).get(month) for slo in slos}
+    found = {slo: told for slo, told in every.items() if isinstance(told, Month)}
     if not found:
         return None
     availability, latency = found.get("availability"), found.get("latency")
@@ -67,7 +70,7 @@ def _of_slo(slo: Slo, figures: Month) -> Document:
     }
 
 
-def reports(history: Mapping[str, Told], slos: Mapping[str, Slo], now_ms: int) -> list[Document]:
+def reports(history: Histories, slos: Mapping[str, Slo], now_ms: int) -> list[Document]:
     """Every month that is known, newest first."""
     every = (report(history, slos, month, now_ms) for month in known_months(history, slos))
     return [found for found in every if found is not None]

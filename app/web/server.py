@@ -9,22 +9,24 @@ from aiohttp import hdrs, web
 from app.errors import UserError
 from app.metrics import Metrics
 from app.settings import Settings
-from app.web import api, configuring, history, live, openapi, orders, pages
+from app.web import api, configuring, history, live, openapi, orders, pages, signing
 from app.web.access import guard
+from app.web.forms import lead_back
 from app.web.problems import as_problems
+from app.web.refusals import as_pages
 from app.web.surroundings import SURROUNDINGS, Commands, Configuration, Health, Mirror, Surroundings
 from app.web.tokens import api_token
 
 MAX_BODY_BYTES = 64 * 1024
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
@@ -39,7 +41,9 @@ def make_server(
     configuration: Configuration,
 ) -> web.Application:
     """The application. Raises UserError where no API token is set and none can be kept."""
-    app = web.Application(middlewares=[as_problems, guard], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(
+        middlewares=[as_problems, as_pages, lead_back, guard], client_max_size=MAX_BODY_BYTES
+    )
     app[SURROUNDINGS] = Surroundings(
         settings=settings,
         mirror=mirror,
@@ -57,6 +61,7 @@ def make_server(
         history.routes,
         orders.routes,
         pages.routes,
+        signing.routes,
         live.routes,
     )
     for table in tables:

@@ -1,5 +1,6 @@
 """What the handlers of the web server are given."""
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from app.core.commands import Command
 from app.core.history import Told
 from app.metrics import Metrics
 from app.settings import Settings
-from app.web.mirror import Document
+from app.web.mirror import Deliveries, Document
 from app.web.views import Standing, ms_of
 
 
@@ -45,8 +46,12 @@ class Mirror(Protocol):
         """The newest state of every incident, by key."""
 
     @property
-    def history(self) -> dict[str, Told]:
-        """The newest days and months, by key."""
+    def history(self) -> dict[str, dict[str, Told]]:
+        """By SLO the newest days and months."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """The newest attempts to tell."""
 
     async def news(self, after: int) -> int:
         """Wait until there is a newer version than `after`, and give it."""
@@ -111,6 +116,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     def order(self) -> list[str]:
         """The SLOs as they are configured."""
         return list(self.policy.slos)
+
+    def wall_ms(self) -> int:
+        """The machine's own time, ms: sessions end by it, whatever time is being shown."""
+        return time.time_ns() // 1_000_000
 
     def now(self) -> int:
         """The time of what is shown, ms: the clock's, in a replay the data's own."""

@@ -28,7 +28,7 @@ from app.core.slots import COARSE, FINE
 from app.metrics import Metrics
 from app.reloading import Reloaded
 from app.settings import Settings
-from app.web.mirror import Document
+from app.web.mirror import Deliveries, Document
 from app.web.server import make_server
 from app.web.surroundings import Commands, Configuration, Health
 
@@ -94,7 +94,7 @@ class World:
         self.policy = policy()
         self.slos: dict[str, Document] = {}
         self.incidents: dict[str, Document] = {}
-        self.history: dict[str, Told] = {}
+        self.history: dict[str, dict[str, Told]] = {}
         self.now = moments[-1]
         for slo_id, ledger in ledgers(self.policy, events, self.now).items():
             self._judge(slo_id, ledger, moments)
@@ -111,7 +111,8 @@ class World:
         self.slos[slo_id] = _shown(slo, route, judged, ledger)
         history = History(slo, ledger)
         history.recover({})
-        self.history |= {k: told for k, told in history.news(self.now).items() if told is not None}
+        news = history.news(self.now).items()
+        self.history[slo_id] = {k.partition("/")[2]: told for k, told in news if told is not None}
 
 
 def _shown(slo: Slo, route: Route, judged: Judged, ledger: Ledger) -> Document:
@@ -168,6 +169,7 @@ class StillMirror:
         self.slos = world.slos if world else {}
         self.incidents = world.incidents if world else {}
         self.history = world.history if world else {}
+        self.deliveries = Deliveries()
         self.version = 1
         self._news = asyncio.Event()
 

@@ -35,16 +35,14 @@ def month(slo: str, name: str, **fields: object) -> Month:
 
 
 QUANTILES = {"p50": 9_000.0, "p95": 24_260.0, "p99": 61_000.0}
+_SEPTEMBER = month("availability", "2026-09", value=None, total=0, consumed=None)
+_LATENCY = month("latency", "2026-10", value=24_260.0, quantiles=QUANTILES, consumed=0.451)
+_INTEGRITY = month("data-integrity", "2026-10", total=400, bad=1, value=0.9975, consumed=1.0)
 HISTORY = {
-    "availability/2026-10": month("availability", "2026-10"),
-    "latency/2026-10": month(
-        "latency", "2026-10", value=24_260.0, quantiles=QUANTILES, consumed=0.451
-    ),
-    "data-integrity/2026-10": month(
-        "data-integrity", "2026-10", total=400, bad=1, value=0.9975, consumed=1.0
-    ),
-    "availability/2026-09": month("availability", "2026-09", value=None, total=0, consumed=None),
-    "gone/2026-08": replace(month("availability", "2026-08"), slo="gone"),
+    "availability": {"2026-10": month("availability", "2026-10"), "2026-09": _SEPTEMBER},
+    "latency": {"2026-10": _LATENCY},
+    "data-integrity": {"2026-10": _INTEGRITY},
+    "gone": {"2026-08": replace(month("availability", "2026-08"), slo="gone")},
 }
 
 TABLE = """\
@@ -105,7 +103,7 @@ def outage() -> World:
 def test_the_burn_down_ends_at_what_is_left_and_only_falls() -> None:
     world = outage()
     slo = world.slos["availability"]
-    found = charts.history_of(world.history, slo, world.incidents.values())
+    found = charts.history_of(world.history["availability"], slo, world.incidents.values())
     left = found["burndown"]["remaining"]
     assert left[-1] == slo["budget"]["remaining"]
     assert left == sorted(left, reverse=True)
@@ -117,16 +115,16 @@ def test_the_burn_down_ends_at_what_is_left_and_only_falls() -> None:
 
 def test_the_hours_of_a_chart_hold_every_event_once() -> None:
     world = outage()
-    hours = charts.hours_of(world.history, "availability")
-    month_ = world.history["availability/2026-09"], world.history["availability/2026-10"]
+    history = world.history["availability"]
+    hours = charts.hours_of(history)
+    month_ = history["2026-09"], history["2026-10"]
     assert sum(hours.total) == sum(m.total for m in month_ if isinstance(m, Month))
     assert sum(hours.bad) == world.slos["availability"]["windows"]["30d"]["bad"]
 
 
 def test_a_day_without_a_record_leaves_a_gap_in_the_chart_not_a_shift() -> None:
-    world = outage()
-    whole = charts.hours_of(world.history, "availability")
-    without = {key: told for key, told in world.history.items() if key != "availability/2026-10-01"}
-    gap = charts.hours_of(without, "availability")
+    history = outage().history["availability"]
+    whole = charts.hours_of(history)
+    gap = charts.hours_of({name: told for name, told in history.items() if name != "2026-10-01"})
     assert (len(gap.total), gap.begin) == (len(whole.total), whole.begin)
     assert gap.total.count(0) - whole.total.count(0) == 24
