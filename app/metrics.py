@@ -10,9 +10,18 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from app.core.cells import MICRO, Counts
 from app.executions import Executions
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series each, used by nobody
+
+_SLO_COUNTERS = {
+    "events": "Events that an SLO counts",
+    "bad_events": "Those of them that are bad",
+    "over_events": "Those of them beyond the limit of a quantile's breach",
+    "value": "Their values added up, in the SLO's unit",
+}
+"""Counted where the SLO is judged, from 0 at each start: what Prometheus rules are made of."""
 
 DETECTION_BUCKETS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 30, 300)
 
@@ -111,13 +120,25 @@ class Metrics:
             one,
             registry=self.registry,
         )
+        self.slo_counters = [
+            Counter(f"burnrate_slo_{name}", text, one, registry=self.registry)
+            for name, text in _SLO_COUNTERS.items()
+        ]
         self.know(slos)
+
+    def count_slo(self, slo: str, more: Counts) -> None:
+        """Add what a digest has brought; by arrival, as Prometheus counts, not by event time."""
+        added = (more.total, more.bad, more.over, more.sum_u / MICRO)
+        for counter, number in zip(self.slo_counters, added, strict=True):
+            counter.labels(slo).inc(max(0, number))
 
     def know(self, slos: Iterable[str]) -> None:
         """These SLOs are configured now: their series exist, with 0, and no others do."""
         for series in (self.sli, self.budget_remaining, self.frozen, self.filling, self.burn):
             series.clear()
         for slo in slos:
+            for counter in self.slo_counters:
+                counter.labels(slo)
             for gauge in (self.sli, self.budget_remaining, self.frozen, self.filling):
                 gauge.labels(slo)
             for severity in ("P1", "P2"):

@@ -35,11 +35,15 @@ class Ledger:
         self._first: int | None = None  # the oldest coarse slot, s
         self._running: dict[tuple[int, bool], _Running] = {}
         self.gauge: Gauge | None = None
+        self.counted = NOTHING  # all that was ever taken over; what expires stays in it
 
     def replace(self, grain: Grain, row: int, cells: Cells) -> None:
         """Take over a row's totals as they now are."""
         bins = cells.bins if grain is FINE else {}
         for slot, counts in cells.slots.items():
+            if grain is COARSE:
+                known = self._slots[grain.name].get(slot, NOTHING)
+                self.counted = self.counted.plus(counts.minus(known))
             self._replace_slot(grain, slot, counts, bins.get(slot))
         if grain is COARSE and row in cells.bins:
             self._hour_bins[row] = msgspec.msgpack.encode(cells.bins[row])

@@ -179,7 +179,10 @@ class Counting:
         return self._books[key]
 
     def _merge(self, account: Account, digest: Digest) -> None:
-        for outcome in account.take(digest):
+        before = account.ledger.counted
+        outcomes = account.take(digest)
+        self._metrics.count_slo(digest.slo, account.ledger.counted.minus(before))
+        for outcome in outcomes:
             self._metrics.digests.labels(outcome.value).inc()
             if outcome is Merged.OVERLAP:
                 log.error(

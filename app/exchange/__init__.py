@@ -1,0 +1,1 @@
+"""Policies in the forms of others: Prometheus rules, OpenSLO."""
