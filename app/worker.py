@@ -67,7 +67,7 @@ class Worker:
         self._reloading = Reloading(
             settings.config_dir, policy, self._metrics, self._clock, [self._take_over]
         )
-        self._site = Site(settings, self._reloading, self._metrics, self.health)
+        self._site = Site(settings, self._reloading, self._metrics, self.health, secrets)
 
     def _make(self, policy: Policy, secrets: Secrets, parts: tuple[Part, ...]) -> Made:
         settings, metrics, clock = self.settings, self._metrics, self._clock

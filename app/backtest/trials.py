@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from app.backtest import reach
 from app.backtest.counting import Book
-from app.core import budgets, figures, freezes, incidents, signals, status
+from app.core import budgets, figures, freezes, incidents, maintenance, signals, status
 from app.core import judge as judging
 from app.core.budgets import BudgetState, Expected
 from app.core.cells import NOTHING, Counts
@@ -287,9 +287,14 @@ class Trial:
                 yield from _rule_timers(rule, stands, seen, self.slo.stale_s)
         for incident in _open(self._state):
             yield incident.last_told_at + incidents.REMINDER_MS[incident.severity]
+            if incident.quiet_since is not None:
+                yield incident.quiet_since + self.slo.flapping_quiet_s * 1000
             yield from (at for at in self._step_timers(incident) if at > now)
         if self._state.freeze.frozen:
             yield self._state.freeze.last_told_at + freezes.REMINDER_MS
+        for window in self.slo.maintenance:
+            span = maintenance.next_occurrence(window, now) or ()
+            yield from (at for at in span if at > now)
 
     def _step_timers(self, incident: Incident) -> Iterator[int]:
         for step in self.route.steps:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app.config import Policy
-from app.core import incidents, judge, vitals
+from app.core import escalation, incidents, judge, lifecycle, vitals
 from app.core.budgets import BudgetState
 from app.core.cells import Counts
 from app.core.figures import Figures
@@ -94,8 +94,8 @@ def _rehearsed(lane: Lane, rules: Mapping[str, Severity], severity: Severity) ->
     firing = [FiringRule(r, s, 0, true_now=True) for r, s in rules.items() if s >= severity]
     incident, timeline = _told(lane, firing)
     until = incident.last_told_at + incidents.REMINDER_MS[severity]
-    _, reminders = incidents.remind(incident, lane, until)
-    _, ends = incidents.resolve(incident, lane, until, by="", why="recovered")
+    _, reminders = escalation.remind(incident, lane, until)
+    _, ends = lifecycle.resolve(incident, lane, until, by="", why="recovered")
     return Case(
         rules=tuple(rule for rule, s in rules.items() if s == severity),
         apart=lane.name != "main",
@@ -113,7 +113,7 @@ def _told(lane: Lane, firing: list[FiringRule]) -> tuple[Incident, tuple[Telling
         done = _done(incident)
         now = after_s * 1000
         figures = None if lane.slo == ALERTER else _worst(lane.route, now)
-        incident, changes = incidents.advance(incident, lane, firing, figures, now)
+        incident, changes = lifecycle.advance(incident, lane, firing, figures, now)
         for change in changes:
             step = _step(lane.route, _done(change.incident) - done)
             done = _done(change.incident)

@@ -63,20 +63,38 @@ class Worker:
         """Whether such a change may be deployed."""
         return self._get("/api/slo/gate", change=change)
 
+    def report(self, month: str | None) -> Document:
+        """The month report; of every month where none is named."""
+        return self._get("/api/report", month=month)
+
     def command(self, kind: str, key: str, *, by: str, why: str = "") -> Document:
         """Acknowledge ("ack") or resolve an incident."""
+        return self.order(
+            "POST", f"/api/incidents/{quote(key, safe='')}/{kind}", {"by": by, "why": why}
+        )
+
+    def listed(self, what: str) -> list[Document]:
+        """All silences, maintenance windows or corrections."""
+        found: list[Document] = self._get(f"/api/{what}")[what]
+        return found
+
+    def begin(self, what: str, order: Document) -> Document:
+        """Make a silence, a maintenance window or a correction."""
+        return self.order("POST", f"/api/{what}", order)
+
+    def end(self, what: str, name: str, *, by: str) -> Document:
+        """End one before its time."""
+        return self.order("DELETE", f"/api/{what}/{quote(name, safe='')}", {"by": by})
+
+    def order(self, method: str, path: str, body: Document) -> Document:
+        """Change something; needs the API token."""
         token = self._settings.api_token or kept_token(self._settings)
         if not token:
             raise UserError(
                 f"this needs the API token: set BURNRATE_API_TOKEN, or BURNRATE_DATA to the "
                 f"worker's folder ({token_path(self._settings)} is not there)"
             )
-        path = f"/api/incidents/{quote(key, safe='')}/{kind}"
-        return self._ask("POST", path, token, json={"by": by, "why": why})
-
-    def report(self, month: str | None) -> Document:
-        """The month report; of every month where none is named."""
-        return self._get("/api/report", month=month)
+        return self._ask(method, path, token, json=body)
 
     def _get(self, path: str, **query: str | None) -> Document:
         given = {name: value for name, value in query.items() if value is not None}

@@ -7,11 +7,13 @@ from pydantic import BeforeValidator, Field, model_validator
 from app.config.values import Channel, Model, Owner, Seconds, Severity, Window
 from app.core.ownership import Growing, Ownership, Route, Step, TooMany
 
+SlackId = Annotated[str, Field(pattern=r"^[SUW][A-Z0-9]+$")]
+
 
 class OwnerEntry(Model):
     """A team or a person."""
 
-    slack_id: Annotated[str, Field(pattern=r"^[SUW][A-Z0-9]+$")] | None = None
+    slack_id: SlackId | None = None
 
 
 class WhenEntry(Model):
@@ -90,6 +92,7 @@ class OwnershipFile(Model):
 
     owners: dict[Owner, OwnerEntry]
     routes: dict[str, RouteEntry]
+    slack_operators: tuple[SlackId, ...] = ()  # whose buttons count
 
     def ownership(self) -> Ownership:
         """As the core takes it."""
@@ -105,5 +108,6 @@ class OwnershipFile(Model):
                 )
                 for slo, row in self.routes.items()
             },
+            slack_operators=self.slack_operators,
             slack_ids={name: o.slack_id for name, o in self.owners.items() if o.slack_id},
         )

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from app.config.faults import route_faults, slo_faults
 from app.config.findings import Finding
 from app.config.lints import route_lints, slo_lints
+from app.config.maintenance_entries import read_maintenance
 from app.config.ownership_entries import OwnershipFile
 from app.config.slo_entries import SlosFile
 from app.config.sources import Read, read
@@ -59,11 +61,15 @@ def examine(config_dir: Path) -> Examined:
     """The policy of a folder with everything that is wrong, or might be, by file and line."""
     slos = read(config_dir / "slos.yaml", SlosFile)
     ownership = read(config_dir / "ownership.yaml", OwnershipFile)
-    errors = (*slos.findings, *ownership.findings, *_faults(slos, ownership))
+    windows = read_maintenance(config_dir / "maintenance.yaml", slos.model)
+    errors = (*slos.findings, *ownership.findings, *windows.findings, *_faults(slos, ownership))
     made: dict[str, Slo] = {}
     lints: tuple[Finding, ...] = ()
     if slos.model is not None:
-        made = {slo.id: slo.slo(slos.model.defaults) for slo in slos.model.slos}
+        made = {
+            slo.id: replace(slo.slo(slos.model.defaults), maintenance=windows.of(slo.id))
+            for slo in slos.model.slos
+        }
         lints += slos.source.findings(slo_lints(slos.model))
     if ownership.model is not None:
         lints += ownership.source.findings(route_lints(ownership.model, made))

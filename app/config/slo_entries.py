@@ -124,6 +124,8 @@ class Common(Model):
     stale: Seconds | None = None
     reopen: Seconds | None = None
     repage: Seconds | None = None
+    flapping_after: Annotated[int, Field(ge=1)] | None = None
+    flapping_quiet: Seconds | None = None
     burn: dict[Literal["fast-burn", "slow-burn"], BurnEntry] | None = None
     freeze: FreezeEntry | None = None
 
@@ -172,6 +174,8 @@ class SloEntry(Common):
             "stale_s": either("stale"),
             "reopen_s": either("reopen"),
             "repage_s": either("repage"),
+            "flapping_after": either("flapping_after"),
+            "flapping_quiet_s": either("flapping_quiet"),
         }
         return Slo(
             id=self.id,

@@ -93,7 +93,18 @@ class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", omit
     counted: dict[str, str] = {}  # SLO → definition, where all up to the marks is counted by it
 
 
-Message = Digest | Watermark
+class Recounted(msgspec.Struct, frozen=True, kw_only=True, tag="recounted"):
+    """A recount of what an SLO leaves out has come so far: see `app.core.corrections`.
+
+    All its digests lie before it in the same partition of `slo.digests`.
+    """
+
+    slo: str
+    exclusion: str  # the fingerprint of what is left out
+    starts: dict[str, int]  # by source: the chunk that a restart may begin with
+
+
+Message = Digest | Watermark | Recounted
 """What `slo.digests` carries."""
 
 

@@ -6,6 +6,10 @@ line in the table of whoever carries it out (`app.core.operating`, `app.core.vit
 
 import msgspec
 
+from app.core.corrections import Correction
+from app.core.maintenance import Window
+from app.core.silences import Silence
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     """What all commands hold: which SLO (or "alerter") is meant, who says so, when, by which way.
@@ -37,6 +41,7 @@ class Resolve(Order, frozen=True, kw_only=True, tag="resolve"):
 
     incident: str
     why: str = ""
+    page: str = ""  # the dedup key it was resolved by; one that is closed already says nothing
 
 
 class Broken(Order, frozen=True, kw_only=True, tag="broken"):
@@ -52,5 +57,53 @@ class Mended(Order, frozen=True, kw_only=True, tag="mended"):
     destination: str
 
 
-Command = Acknowledge | Unacknowledge | Resolve | Broken | Mended
+class BeginSilence(Order, frozen=True, kw_only=True, tag="silence"):
+    """What it matches is not told while it lasts."""
+
+    silence: Silence
+
+
+class EndSilence(Order, frozen=True, kw_only=True, tag="unsilence"):
+    """A silence is over before its time."""
+
+    silence: str  # its id
+
+
+class BeginMaintenance(Order, frozen=True, kw_only=True, tag="maintain"):
+    """A maintenance window, once or again and again."""
+
+    window: Window
+
+
+class EndMaintenance(Order, frozen=True, kw_only=True, tag="unmaintain"):
+    """A maintenance window that an operator made is none any longer."""
+
+    window: str  # its id
+
+
+class Correct(Order, frozen=True, kw_only=True, tag="correct"):
+    """Events that were counted are taken out of the counts."""
+
+    correction: Correction
+
+
+class Revert(Order, frozen=True, kw_only=True, tag="revert"):
+    """A correction is taken back: its events count again."""
+
+    correction: str  # its id
+
+
+Command = (
+    Acknowledge
+    | Unacknowledge
+    | Resolve
+    | BeginSilence
+    | EndSilence
+    | BeginMaintenance
+    | EndMaintenance
+    | Correct
+    | Revert
+    | Broken
+    | Mended
+)
 """What `slo.commands` carries."""

@@ -119,7 +119,11 @@ class History:
     def recover(self, sealed: dict[str, Sealed]) -> None:
         """Go on from the sealed months and from all that the ledger holds."""
         self._sealed, self._recovered = dict(sealed), True
-        self._touched = set(self._ledger.slots(COARSE)) | set(self._ledger.members_of(COARSE))
+        self.touch_all()
+
+    def touch_all(self) -> None:
+        """What is left out of the counts has changed."""
+        self._touched |= set(self._ledger.slots(COARSE)) | set(self._ledger.members_of(COARSE))
 
     def touch(self, digest: Digest) -> None:
         """A digest has changed these slots."""

@@ -5,15 +5,29 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from app.core import figures, freezes, incidents, rules, signals, stories
+from app.core import (
+    corrections,
+    escalation,
+    figures,
+    freezes,
+    lifecycle,
+    maintenance,
+    rules,
+    signals,
+    silences,
+    stories,
+)
+from app.core.corrections import Applied, Correction, Exclusion
 from app.core.figures import Figures
 from app.core.freezes import Freeze, FreezeChange
 from app.core.incidents import Change, FiringRule, Incident, Lane
 from app.core.ledger import Ledger
+from app.core.maintenance import Window
 from app.core.notices import Notice, Story
 from app.core.ownership import Route, slack
 from app.core.rules import INACTIVE, RuleState
 from app.core.signals import Signal
+from app.core.silences import Silence
 from app.core.slos import Slo
 
 LANES = {"slow-burn": "slow-burn"}
@@ -35,6 +49,10 @@ class SloState(msgspec.Struct, frozen=True, kw_only=True):
     cleared_at: dict[str, int] = {}  # lane → when an operator resolved it, ms of event time
     broken: dict[str, str] = {}  # the alerter's own: destinations that refuse, and why
     unsent: tuple[Notice, ...] = ()  # decided, stored, not yet handed to slo.notices
+    silences: tuple[Silence, ...] = ()  # made by operators
+    maintenance: tuple[Window, ...] = ()  # made by operators; others are configured
+    corrections: tuple[Correction, ...] = ()  # events that count no longer
+    applied: Applied = Applied()  # what is left out of the counts now
     obeyed: tuple[str, ...] = ()  # the newest commands that were carried out, by id
 
 
@@ -67,8 +85,17 @@ def lane(slo: Slo, route: Route, name: str) -> Lane:
         route=route,
         reopen_ms=slo.reopen_s * 1000,
         repage_ms=slo.repage_s * 1000,
+        flapping_after=slo.flapping_after,
+        quiet_ms=slo.flapping_quiet_s * 1000,
         prefix=slo.id if name == "main" else f"{slo.id}-{name}",
     )
+
+
+def silent(slo: Slo, state: SloState, now: int) -> tuple[Silence, ...]:
+    """The silences in force for an SLO, those of maintenance windows among them."""
+    windows = (*slo.maintenance, *state.maintenance)
+    found = (maintenance.as_silence(window, slo.id, now) for window in windows)
+    return (*silences.active(state.silences, now), *(one for one in found if one is not None))
 
 
 def judge(slo: Slo, route: Route, before: SloState, ledger: Ledger, now: int) -> Judged:
@@ -83,7 +110,7 @@ def weigh(
     seen = _without_cleared(seen, before)
     found = tuple(_held_back(slo, before, seen, s) for s in signals.read(slo, seen))
     stepped = _step_rules(slo, before, found, now)
-    state = replace(before, rules=stepped, judged_at=now)
+    state = replace(before, rules=stepped, judged_at=now, applied=_still_applied(slo, before))
     notices: list[Notice] = []
     changed: list[Incident] = []
     for name in _lane_names(slo, before):
@@ -100,6 +127,18 @@ def weigh(
         notices=(*notices, *told),
         changed=tuple(changed),
     )
+
+
+def exclusion(slo: Slo, state: SloState) -> Exclusion:
+    """What an SLO is to leave out of its counts; it does once that is recounted."""
+    return corrections.exclusion_of(slo, state.corrections, state.maintenance)
+
+
+def _still_applied(slo: Slo, state: SloState) -> Applied:
+    """What is left out; nothing at once, where nothing is to be left out any more."""
+    if not state.applied.exclusion or exclusion(slo, state):
+        return state.applied
+    return Applied()
 
 
 def look(slo: Slo, state: SloState, ledger: Ledger, now: int) -> tuple[Figures, tuple[Signal, ...]]:
@@ -158,7 +197,8 @@ def _judge_lane(
         if lane_of(s.rule) == name and state.rules[s.rule].state == "firing"
     ]
     before = state.lanes.get(name)
-    after, changes = incidents.advance(
+    quiet = silences.holding(silent(slo, state, now), [(rule.id, rule.severity) for rule in firing])
+    after, changes = lifecycle.advance(
         before,
         lane(slo, route, name),
         firing,
@@ -166,6 +206,7 @@ def _judge_lane(
         now,
         conversations=_still_failing(seen) if name == "main" else (),
         why=_why(before, state),
+        silences=quiet,
     )
     if after is not None and after is not before:
         state = replace(state, lanes={**state.lanes, name: after})
@@ -249,7 +290,7 @@ def keep_time(slo: Slo, route: Route, before: SloState, ledger: Ledger, now: int
                 for s in found
                 if lane_of(s.rule) == name and s.rule in incident.rules and s.rule in before.rules
             ]
-            after, more = incidents.escalate(incident, lane(slo, route, name), firing, None, now)
+            after, more = escalation.escalate(incident, lane(slo, route, name), firing, None, now)
             state = replace(state, lanes={**state.lanes, name: after})
             changes += more
     told = [n for change in changes for n in stories.tell(slo, route, change, seen, found, ledger)]

@@ -1,6 +1,6 @@
 """One SLO's counts over time, and its trailing windows, moved along instead of added up anew."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 import msgspec
@@ -10,6 +10,9 @@ from app.core.cells import NOTHING, Cells, Counts, Gauge, Member
 from app.core.notices import Example
 from app.core.sketch import Bins
 from app.core.slots import COARSE, FINE, GRAINS, Grain, Span, slot_of, trailing
+
+Excludes = Callable[[str, str, int], bool]
+"""Whether an event of this agent and CLI type at this time (ms) is left out."""
 
 
 class _Running:
@@ -36,6 +39,7 @@ class Ledger:
         self._running: dict[tuple[int, bool], _Running] = {}
         self.gauge: Gauge | None = None
         self.counted = NOTHING  # all that was ever taken over; what expires stays in it
+        self.left_out: Excludes | None = None  # what is to be left out of sets and examples
 
     def replace(self, grain: Grain, row: int, cells: Cells) -> None:
         """Take over a row's totals as they now are."""
@@ -125,8 +129,14 @@ class Ledger:
             if span.begin <= slot < span.end:
                 for name, member in members.items():
                     have = found.get(name, Member())
-                    found[name] = Member(*map(max, have, member))
+                    found[name] = Member(*map(max, have, self._left(member)))
         return found
+
+    def _left(self, member: Member) -> Member:
+        """What is left of a slot's member: a set has no counts that could be taken away."""
+        if self.left_out is None or not self.left_out("", "", member.failed_at):
+            return member
+        return member._replace(failed_at=0)
 
     def rows(self, now_ms: int, window_s: int) -> Iterator[Cells]:
         """The evidence of the fine rows that touch the trailing window (24 h at most)."""
@@ -141,9 +151,12 @@ class Ledger:
             example
             for cells in self.rows(now_ms, window_s)
             for example in cells.examples
-            if example.at <= now_ms
+            if example.at <= now_ms and not self._is_left_out(example)
         ]
         return sorted(found, key=lambda e: (e.at, e.offset), reverse=True)
+
+    def _is_left_out(self, one: Example) -> bool:
+        return self.left_out is not None and self.left_out(one.agent_id, one.cli_type, one.at)
 
     def last_bad_at(self, now_ms: int) -> int:
         """When the newest bad event up to now happened, ms; 0 where none is known.

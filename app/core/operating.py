@@ -10,15 +10,28 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from app.core import incidents, judge, stories
-from app.core.commands import Acknowledge, Command, Order, Resolve, Unacknowledge
-from app.core.incidents import Acknowledged, Change, Incident, Lane, Step_
+from app.core import corrections, judge, lifecycle, maintenance, silences, stories
+from app.core.commands import (
+    Acknowledge,
+    BeginMaintenance,
+    BeginSilence,
+    Command,
+    Correct,
+    EndMaintenance,
+    EndSilence,
+    Order,
+    Resolve,
+    Revert,
+    Unacknowledge,
+)
+from app.core.incidents import Acknowledged, Change, Incident, Lane, Moved
 from app.core.judge import Judged, SloState
 from app.core.ledger import Ledger
 from app.core.notices import Notice
 from app.core.ownership import Route
 from app.core.slos import Slo
 
+WINDOWS_KEPT = 100
 OBEYED_KEPT = 500
 """So many commands are known again when they come twice."""
 
@@ -43,13 +56,14 @@ Carry = Callable[[SloState, Any, Post], Obeyed]
 
 
 def carry_out(state: SloState, command: Command, post: Post, table: dict[type, Carry]) -> Obeyed:
-    """The command carried out; one that is known already, or not of the table, changes nothing."""
+    """The command carried out; one that is known already, or not of the table, changes nothing.
+
+    What changes nothing is known as well: read again later it might.
+    """
     carry = table.get(type(command))
     if carry is None or command.id in state.obeyed:
         return Obeyed(state=state)
     after = carry(state, command, post)
-    if after.state is state:
-        return after
     known = (*after.state.obeyed, command.id)[-OBEYED_KEPT:]
     return replace(after, state=replace(after.state, obeyed=known))
 
@@ -60,7 +74,7 @@ def _found(state: SloState, key: str) -> tuple[str, Incident] | None:
     return next(((name, one) for name, one in every if one.key == key and one.open), None)
 
 
-def _in_lane(state: SloState, name: str, step: Step_) -> Obeyed:
+def _in_lane(state: SloState, name: str, step: Moved) -> Obeyed:
     after, changes = step
     if after is state.lanes[name]:
         return Obeyed(state=state)
@@ -74,7 +88,7 @@ def _acknowledge(state: SloState, command: Acknowledge, post: Post) -> Obeyed:
         return Obeyed(state=state)
     name, incident = found
     who = Acknowledged(command.by, post.now, command.via)
-    return _in_lane(state, name, incidents.acknowledge(incident, post.lane(name), who))
+    return _in_lane(state, name, lifecycle.acknowledge(incident, post.lane(name), who))
 
 
 def _unacknowledge(state: SloState, command: Unacknowledge, post: Post) -> Obeyed:
@@ -83,7 +97,7 @@ def _unacknowledge(state: SloState, command: Unacknowledge, post: Post) -> Obeye
         return Obeyed(state=state)
     name, incident = found
     who = Acknowledged(command.by, post.now, command.via)
-    return _in_lane(state, name, incidents.unacknowledge(incident, post.lane(name), who))
+    return _in_lane(state, name, lifecycle.unacknowledge(incident, post.lane(name), who))
 
 
 def _resolve(state: SloState, command: Resolve, post: Post) -> Obeyed:
@@ -92,10 +106,12 @@ def _resolve(state: SloState, command: Resolve, post: Post) -> Obeyed:
     if found is None:
         return Obeyed(state=state)
     name, incident = found
+    if command.page and command.page not in [page.dedup_key for page in incident.open_pages]:
+        return Obeyed(state=state)
     ended = _in_lane(
         state,
         name,
-        incidents.resolve(incident, post.lane(name), post.now, by=command.by, why=command.why),
+        lifecycle.resolve(incident, post.lane(name), post.now, by=command.by, why=command.why),
     )
     after = replace(
         ended.state,
@@ -112,7 +128,50 @@ OF_INCIDENTS: dict[type, Carry] = {
 }
 """What can be done with an incident, of an SLO or of the alerter itself."""
 
-OF_SLOS: dict[type, Carry] = OF_INCIDENTS
+
+def _silence(state: SloState, command: BeginSilence, post: Post) -> Obeyed:
+    if command.silence.ends_at <= post.now:
+        return Obeyed(state=state)
+    known = silences.added(state.silences, command.silence, post.now)
+    return Obeyed(state=replace(state, silences=known))
+
+
+def _unsilence(state: SloState, command: EndSilence, _: Post) -> Obeyed:
+    left = tuple(one for one in state.silences if one.id != command.silence)
+    return Obeyed(state=replace(state, silences=left))
+
+
+def _maintain(state: SloState, command: BeginMaintenance, post: Post) -> Obeyed:
+    others = [one for one in state.maintenance if one.id != command.window.id]
+    coming = [one for one in others if maintenance.next_occurrence(one, post.now)]
+    known = (*coming[-(WINDOWS_KEPT - 1) :], command.window)
+    return Obeyed(state=replace(state, maintenance=known))
+
+
+def _unmaintain(state: SloState, command: EndMaintenance, _: Post) -> Obeyed:
+    left = tuple(one for one in state.maintenance if one.id != command.window)
+    return Obeyed(state=replace(state, maintenance=left))
+
+
+def _correct(state: SloState, command: Correct, _: Post) -> Obeyed:
+    known = corrections.added(state.corrections, command.correction)
+    return Obeyed(state=replace(state, corrections=known))
+
+
+def _revert(state: SloState, command: Revert, _: Post) -> Obeyed:
+    left = tuple(one for one in state.corrections if one.id != command.correction)
+    return Obeyed(state=replace(state, corrections=left))
+
+
+OF_SLOS: dict[type, Carry] = {
+    **OF_INCIDENTS,
+    BeginSilence: _silence,
+    EndSilence: _unsilence,
+    BeginMaintenance: _maintain,
+    EndMaintenance: _unmaintain,
+    Correct: _correct,
+    Revert: _revert,
+}
 """What can be done with an SLO."""
 
 

@@ -55,6 +55,7 @@ class Ownership(msgspec.Struct, frozen=True, kw_only=True):
     """The whole matrix, by SLO id; "alerter" is the row of this program itself."""
 
     routes: dict[str, Route]
+    slack_operators: tuple[str, ...] = ()  # users (U…) and groups (S…) whose buttons count
     slack_ids: dict[str, str] = {}  # "@backend-team" → "S0…" or "U0…"
 
 

@@ -6,7 +6,7 @@ Neither the SLO nor its route need be known any longer: an incident knows whom i
 import msgspec
 from msgspec.structs import replace
 
-from app.core import incidents, stories
+from app.core import lifecycle, stories
 from app.core.freezes import Freeze
 from app.core.incidents import Change, Incident, Lane
 from app.core.judge import SloState
@@ -34,7 +34,7 @@ def retire(before: SloState, now: int) -> Retired:
     lanes, notices, changed = dict(before.lanes), list[Notice](), list[Incident]()
     for name, incident in before.lanes.items():
         if incident.open:
-            after, changes = incidents.resolve(incident, _lane(incident), now, by="", why=WHY)
+            after, changes = lifecycle.resolve(incident, _lane(incident), now, by="", why=WHY)
             lanes[name] = after
             changed.append(after)
             notices += [notice for change in changes for notice in _tell(change)]

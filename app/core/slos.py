@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from app.core.maintenance import Window
 from app.core.notices import Severity
 
 Operator = Literal["==", "!=", ">", ">=", "<", "<="]
@@ -109,8 +110,11 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True):
     stale_s: int = 6 * 3600  # a firing rule without evidence changes nothing for so long
     reopen_s: int = 600  # fires again within it: the same incident
     repage_s: int = 3600  # P1 again within it: an update, no second page
+    flapping_after: int = 2  # reopenings; then an incident stays open until it is quiet
+    flapping_quiet_s: int = 1800
     quantile_windows_s: tuple[int, ...] = ()
     absent_for_s: int | None = None
+    maintenance: tuple[Window, ...] = ()  # configured; others are made by operators
 
     @property
     def rules(self) -> tuple[BreachRule | BurnRule, ...]:

@@ -10,17 +10,20 @@ from typing import Any
 
 import msgspec
 
-from app.core import budgets, history, sketch, stories
+from app.core import budgets, history, judge, maintenance, sketch, stories
 from app.core.cells import Counts
+from app.core.corrections import Correction
 from app.core.figures import SHOWN_WINDOWS_S, Figures, good_ratio, value_of
 from app.core.freezes import Freeze
 from app.core.incidents import Incident
 from app.core.judge import SloState
 from app.core.ledger import Ledger
+from app.core.maintenance import Window
 from app.core.notices import Contributor, Example
 from app.core.ownership import Route
 from app.core.rules import INACTIVE
 from app.core.signals import Signal
+from app.core.silences import Silence
 from app.core.slos import Slo
 from app.core.vitals import ALERTER, WATCHES
 
@@ -82,6 +85,68 @@ def of_slo(
         "rules": [_rule(signal, state) for signal in signals],
         "freeze": of_freeze(state.freeze),
         "frozen": is_frozen(slo, state),
+        "silences": [of_silence(one) for one in judge.silent(slo, state, figures.now)],
+        "maintenance": [
+            of_window(window, slo.id, figures.now)
+            for window in (*slo.maintenance, *state.maintenance)
+        ],
+        "corrections": _corrections(slo, state),
+    }
+
+
+def _corrections(slo: Slo, state: SloState) -> list[Document]:
+    applied = bool(slo.definition.distinct) or (
+        judge.exclusion(slo, state).fingerprint == state.applied.exclusion
+    )
+    return [of_correction(one, applied=applied) for one in state.corrections]
+
+
+def of_correction(one: Correction, *, applied: bool) -> Document:
+    """A correction as it is shown."""
+    return {
+        "id": one.id,
+        "slo": one.slo,
+        "from": iso(one.begins_at),
+        "to": iso(one.ends_at),
+        "agent": one.agent or None,
+        "cliType": one.cli_type or None,
+        "by": one.by,
+        "why": one.why,
+        "at": iso(one.at),
+        "applied": applied,
+    }
+
+
+def of_silence(silence: Silence) -> Document:
+    """A silence as it is shown."""
+    return {
+        "id": silence.id,
+        "slo": silence.slo,
+        "severity": silence.severity,
+        "rule": silence.rule,
+        "kind": silence.kind,
+        "beginsAt": iso(silence.begins_at),
+        "endsAt": iso(silence.ends_at),
+        "by": silence.by,
+        "why": silence.why,
+    }
+
+
+def of_window(window: Window, slo: str, now: int) -> Document:
+    """A maintenance window as it is shown, with its occurrence that is now or comes next."""
+    begins_at, ends_at = maintenance.next_occurrence(window, now) or (None, None)
+    return {
+        "id": window.id,
+        "slo": slo,
+        "begins": window.begins,
+        "lasts_s": window.lasts_s,
+        "zone": window.zone,
+        "repeats": window.repeats or None,
+        "excludeFromBudget": window.exclude_from_budget,
+        "by": window.by,
+        "why": window.why,
+        "nextBeginsAt": iso(begins_at),
+        "nextEndsAt": iso(ends_at),
     }
 
 
@@ -243,8 +308,15 @@ def _incident(incident: Incident) -> Document:
             for step in incident.steps
         ],
         "conversations": list(incident.conversations),
+        "silences": [of_silence(one) for one in incident.silences],
+        "reopened": incident.reopened,
         "history": [
-            {"at": iso(entry.at), "kind": entry.kind, "reason": entry.reason}
+            {
+                "at": iso(entry.at),
+                "kind": entry.kind,
+                "reason": entry.reason,
+                "told": not entry.untold,
+            }
             for entry in incident.history
         ],
     }

@@ -163,7 +163,7 @@ def _top(sums: dict[str, Counts], by: EvidenceField, most: int) -> Iterable[Cont
     named = [
         (tag.partition("=")[2], counts)
         for tag, counts in sums.items()
-        if tag.startswith(f"{by}=") and counts.bad
+        if tag.startswith(f"{by}=") and counts.bad > 0
     ]
     named.sort(key=lambda item: (-item[1].bad, -(_mean(item[1]) or 0.0), item[0]))
     for name, counts in named[:most]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from app.core import incidents, operating, rules, stories
+from app.core import lifecycle, operating, rules, stories
 from app.core.commands import Broken, Command, Mended
 from app.core.incidents import Change, FiringRule, Incident, Lane
 from app.core.judge import SloState
@@ -176,7 +176,7 @@ def _check_one(
         else []
     )
     before = state.lanes.get(name)
-    after, changes = incidents.advance(before, lane_of(name, route), firing, None, now)
+    after, changes = lifecycle.advance(before, lane_of(name, route), firing, None, now)
     if after is not None and after is not before:
         state = replace(state, lanes={**state.lanes, name: after})
     return state, changes

@@ -44,6 +44,10 @@ class Board:
             self._counted[p].get(slo) == definition for p in range(self._partitions)
         )
 
+    def marks(self) -> dict[int, PartitionMark]:
+        """By partition, how far it has been read."""
+        return {partition: mark for partition, (_, mark) in self._marks.items()}
+
     def at_end(self, wall_ms: int) -> bool:
         """Every partition is read to its end, as of a moment ago."""
         return self.complete and all(

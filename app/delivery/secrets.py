@@ -25,13 +25,14 @@ Way = Literal["own", "bot"]
 PREFIXES: dict[str, str] = {"slack": "SLACK_WEBHOOK_", "pagerduty": "PAGERDUTY_KEY_"}
 BOT_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 - a variable's name
 SIGNING_SECRET = "SLACK_SIGNING_SECRET"  # noqa: S105 - a variable's name
+WEBHOOK_SECRET = "PAGERDUTY_WEBHOOK_SECRET"  # noqa: S105 - a variable's name
 HEARTBEAT_URL = "BURNRATE_HEARTBEAT_URL"
 SERVICES = (*PREFIXES, "heartbeat")
 ALSO_SECRET = (
     BOT_TOKEN,
     SIGNING_SECRET,
     HEARTBEAT_URL,
-    "PAGERDUTY_WEBHOOK_SECRET",
+    WEBHOOK_SECRET,
     "BURNRATE_API_TOKEN",
     "BURNRATE_READ_TOKEN",
     "BURNRATE_KAFKA_SASL_PASSWORD",
@@ -139,6 +140,12 @@ class Secrets:
     def is_set(self, variable: str) -> bool:
         """Whether there is a secret of this name now."""
         return bool(self._value(variable))
+
+    def several(self, variable: str) -> tuple[str, ...]:
+        """All secrets of this name now, parted by spaces or commas: an old and a new one."""
+        found = tuple(self._value(variable).replace(",", " ").split())
+        self._removed |= {one for one in found if len(one) >= _LEAST_REMOVED}
+        return found
 
     def _token(self, value: str) -> Found:
         if not value.isascii() or not value.isprintable() or " " in value:

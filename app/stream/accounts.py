@@ -10,9 +10,11 @@ from functools import reduce
 
 import msgspec
 
+from app.core import corrections, judge
 from app.core import rows as merging
 from app.core.cells import Cells, Gauge
 from app.core.chunks import Digest
+from app.core.corrections import Exclusion, counts
 from app.core.history import History, Sealed, better
 from app.core.ledger import Ledger
 from app.core.ownership import Route
@@ -61,7 +63,10 @@ class Book:
                 self.ledger.read_gauge(_gauge(value))
             return
         row = _merged(values)
-        self.ledger.replace(grain, int(name), merging.total(row))
+        self.ledger.replace(grain, int(name), self._total(row))
+
+    def _total(self, row: Row, touched: Cells | None = None) -> Cells:
+        return merging.total(row, touched)
 
     def take(self, digest: Digest) -> list[Merged]:
         """Merge a digest; what the law made of each of its rows."""
@@ -83,7 +88,7 @@ class Book:
         )
         if outcome is Merged.TAKEN:
             self._dirty[grain.name].add(name)
-            self.ledger.replace(grain, start, merging.total(row, cells))
+            self.ledger.replace(grain, start, self._total(row, cells))
         return outcome
 
     def _row(self, grain: Grain, name: str) -> Row:
@@ -153,10 +158,12 @@ class Account(Book):
         self.slo, self.route = slo, route
         self.standing = standing
         self.history = History(slo, self.ledger)
+        self._exclusion = self._left_out = ""  # what is left out: of the counts, of the rest
         self._unsealed: dict[str, bytes] = {}  # months that are sealed and not yet written
 
     def recover(self) -> None:
         """Rebuild everything but the state from the tables' values."""
+        self._leave_out()
         self.recover_rows()
         self.history.recover(self._recovered_months())
 
@@ -167,9 +174,64 @@ class Account(Book):
             self.history = History(slo, self.ledger)
             self.history.recover(self._recovered_months())
         self.slo, self.route = slo, route
+        self.settle()
+
+    @property
+    def exclusion(self) -> Exclusion:
+        """What is to be left out, once it is recounted."""
+        return judge.exclusion(self.slo, self.standing.state)
+
+    def _leave_out(self) -> tuple[str, str]:
+        """Leave out what the state says; of a set at once, since it needs no recount."""
+        wanted, self._exclusion = self.exclusion, self.standing.state.applied.exclusion
+        whole = self.slo.definition.distinct or wanted.fingerprint == self._exclusion
+        if not wanted:
+            self.ledger.left_out, self._left_out = None, ""
+        elif whole:
+            self.ledger.left_out, self._left_out = wanted.takes, wanted.fingerprint
+        return self._exclusion, self._left_out
+
+    def settle(self) -> bool:
+        """Make the counts those that the state says; whether anything had to change."""
+        before = self._exclusion, self._left_out
+        if self._leave_out() == before:
+            return False
+        for grain in GRAINS.values():
+            for name in self._names(grain):
+                self._settle_row(grain, name)
+        self.history.touch_all()
+        return True
+
+    def _names(self, grain: Grain) -> set[str]:
+        stored = self._tables[grain.name].names()
+        own = {n.removeprefix(self._prefix) for n in stored if n.startswith(self._prefix)}
+        return (own | self._dirty[grain.name]) - {"gauge"}
+
+    def _settle_row(self, grain: Grain, name: str) -> None:
+        """Count the shares that count now, and drop those of recounts that never will again."""
+        row = self._row(grain, name)
+        wanted = self.exclusion.fingerprint
+        if not any(corrections.is_recount(source) for source in row.shares):
+            return
+        totals = self._total(row)
+        for source in list(row.shares):
+            if not (counts(source, self._exclusion) or counts(source, wanted)):
+                del row.shares[source]
+        self._dirty[grain.name].add(name)
+        self.ledger.replace(grain, int(name), totals)
+
+    def _total(self, row: Row, touched: Cells | None = None) -> Cells:
+        shares = {s: share for s, share in row.shares.items() if counts(s, self._exclusion)}
+        return merging.total(Row(shares), touched)
+
+    def _is_wanted(self, source: str) -> bool:
+        """Events are; a recount that nobody waits for any longer is not."""
+        return counts(source, self._exclusion) or counts(source, self.exclusion.fingerprint)
 
     def take(self, digest: Digest) -> list[Merged]:
         """Merge a digest; what the law made of each of its rows."""
+        if not self._is_wanted(digest.source):
+            return []
         self.history.touch(digest)
         return super().take(digest)
 

@@ -23,6 +23,7 @@ from app.metrics import Metrics
 from app.settings import Settings
 from app.stream.accounts import MONTHS
 from app.stream.chronicle import EVERY_S, REPLAY_EVERY_S, Chronicle
+from app.stream.corrector import Corrector
 from app.stream.counting import Counting, Tables
 from app.stream.delivering import Delivering
 from app.stream.desk import Desk
@@ -126,6 +127,7 @@ def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Cloc
     _beat(app, pulse)
     _follow_partitions(app, [*tables.values(), states], counting)
     app.task(publisher.run)
+    app.task(Corrector(settings, desk, publisher).run)
     return CountPart(app, counting, desk, vigil)
 
 

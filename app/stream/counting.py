@@ -11,7 +11,7 @@ import msgspec
 
 from app.clock import Clock
 from app.config import Policy
-from app.core.chunks import Digest, Message, Watermark
+from app.core.chunks import Digest, Message, Recounted, Watermark
 from app.core.rows import Merged
 from app.core.slos import Slo
 from app.core.slots import GRAINS
@@ -154,6 +154,9 @@ class Counting:
             return  # its partition has moved on: whoever has it now reads this again
         self._acknowledge_later(event)
         account = self._desk.accounts.get(message.slo)
+        if isinstance(message, Recounted):
+            await self._recounted(account, message)
+            return
         if account is None or account.fingerprint != message.definition:
             self._metrics.digests.labels("unknown").inc()
             self._book(message).take(message)
@@ -177,6 +180,13 @@ class Counting:
         if key not in self._books:
             self._books[key] = Book(*key, self._tables)
         return self._books[key]
+
+    async def _recounted(self, account: Account | None, message: Recounted) -> None:
+        """What is left out has been recounted so far: its rows are written before it counts."""
+        if account is not None:
+            async with self._writing:
+                await self._write_book(account)
+            await self._desk.recounted(account, message)
 
     def _merge(self, account: Account, digest: Digest) -> None:
         before = account.ledger.counted

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from app.clock import Clock
 from app.core import figures, operating, retirement, status, vitals
 from app.core import judge as judging
-from app.core.chunks import Watermark
+from app.core.chunks import Recounted, Watermark
 from app.core.commands import Command
+from app.core.corrections import Applied
 from app.core.incidents import Incident
 from app.core.judge import Judged, SloState
 from app.core.slots import FINE_S
@@ -185,6 +186,20 @@ class Desk:
             now = max(self._judge_time(command.slo) or 0, state.judged_at)
             judged = operating.obey(account.slo, account.route, state, account.ledger, command, now)
             await self._carry_out(account, judged, now)
+        await self._judge(account, now)
+
+    async def recounted(self, account: Account, message: Recounted) -> None:
+        """What an SLO leaves out has been recounted so far: from now on it counts no more."""
+        async with self._turn:
+            before = account.standing.state
+            applied = Applied(message.exclusion, message.starts)
+            if message.exclusion != account.exclusion.fingerprint or applied == before.applied:
+                return
+            account.standing.state = replace(before, applied=applied)
+            await account.standing.store_or(before)
+            changed = account.settle()
+        if changed:
+            await self._judge(account)
 
     def _judge_time(self, slo: str) -> int | None:
         return self.board(slo).judge_time(self._clock(), replay=self._replay)
@@ -278,6 +293,8 @@ class Desk:
         elif moved or self._is_due(self._stored, account):
             await standing.store_or(before)
             self._stored[account.slo.id] = time.monotonic()
+        if _leaves_out(before) != _leaves_out(after):
+            account.settle()
         self._unpublished[account.slo.id] = (judged, now)
         if judged.news or moved or self._is_due_to_show(account):
             self._publish(account, judged, now)
@@ -358,5 +375,10 @@ def _moved(before: SloState, after: SloState) -> bool:
     """Whether a rule has changed its state, which must not be forgotten."""
     was = {rule: one.state for rule, one in before.rules.items()}
     return was != {rule: one.state for rule, one in after.rules.items()} or (
-        before.caught_up != after.caught_up
+        (before.caught_up, before.applied) != (after.caught_up, after.applied)
     )
+
+
+def _leaves_out(state: SloState) -> tuple[object, ...]:
+    """All that decides what is left out of the counts."""
+    return state.corrections, state.maintenance, state.applied

@@ -10,12 +10,13 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from app.core.chunks import Digest, Recounted
 from app.core.history import Told
 from app.core.notices import Notice
 from app.kafka import client_options, topic_name
 from app.settings import Settings
 from app.stream.pulse import Pulse
-from app.topics import ALERTS, HISTORY, NOTICES, STATUS, partition_of
+from app.topics import ALERTS, DIGESTS, HISTORY, NOTICES, STATUS, partition_of
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,10 @@ class Publisher:
     def history(self, key: str, told: Told | None) -> None:
         """A day or a month of an SLO; None ends its key."""
         self._put(HISTORY, key, told)
+
+    def recount(self, message: Digest | Recounted) -> None:
+        """A digest of what an SLO leaves out, or how far that has come: among the other digests."""
+        self._put(DIGESTS, message.slo, message)
 
     def forget(self, slo: str) -> None:
         """The SLO is configured no more: `slo.status` has no value for it."""

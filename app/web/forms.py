@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from app.web import signatures
 from app.web.problems import Problem
 
 FORM = "application/x-www-form-urlencoded"
@@ -24,7 +25,7 @@ _T = TypeVar("_T")
 
 def is_form(request: web.Request) -> bool:
     """Whether a browser's form was sent."""
-    return request.content_type == FORM
+    return request.content_type == FORM and request.path not in signatures.PATHS
 
 
 async def read(request: web.Request, of_type: type[_T]) -> _T:

@@ -107,9 +107,50 @@ _SLO = _object(
         )
     ),
     frozen=_TRUTH,
+    silences=_list(_ref("Silence")),
+    maintenance=_list(_ref("Window")),
+    corrections=_list(_ref("Correction")),
 )
 
 _DUE = _object(what=_text(), owner=_text(), doneAt=_TIME, link={"type": ["string", "null"]})
+
+_SILENCE = _object(
+    id=_text(),
+    slo=_text(),
+    severity={"enum": ["P1", "P2", None]},
+    rule={"type": ["string", "null"]},
+    kind=_text("silence", "maintenance"),
+    beginsAt=_TIME,
+    endsAt=_TIME,
+    by=_text(),
+    why=_text(),
+)
+
+_WINDOW = _object(
+    id=_text(),
+    slo=_text(),
+    begins={"description": "On the clock of the zone.", **_text()},
+    lasts_s=_INTEGER,
+    zone=_text(),
+    repeats={"description": "A recurrence rule (RFC 5545).", "type": ["string", "null"]},
+    excludeFromBudget=_TRUTH,
+    by=_text(),
+    why=_text(),
+    nextBeginsAt=_TIME,
+    nextEndsAt=_TIME,
+)
+
+_CORRECTION = _object(
+    **{"from": _TIME, "to": _TIME},
+    id=_text(),
+    slo=_text(),
+    agent={"type": ["string", "null"]},
+    cliType={"type": ["string", "null"]},
+    by=_text(),
+    why=_text(),
+    at=_TIME,
+    applied={"description": "False: still being recounted, nothing of it counts yet.", **_TRUTH},
+)
 
 _INCIDENT = _object(
     key=_text(),
@@ -125,7 +166,9 @@ _INCIDENT = _object(
     runbook=_text(),
     escalation=_list(_object(to=_text(), how=_text("page", "notify"), dueAt=_TIME, doneAt=_TIME)),
     conversations=_list(_text()),
-    history=_list(_object(at=_TIME, kind=_text(), reason=_text())),
+    silences=_list(_ref("Silence")),
+    reopened=_INTEGER,
+    history=_list(_object(at=_TIME, kind=_text(), reason=_text(), told=_TRUTH)),
     evidence=_object(
         contributors=_list(
             _object(
@@ -205,6 +248,19 @@ _REPORT = _object(
     ),
 )
 
+_SLO_OR_ALL = {"description": "An SLO, or all.", **_text()}
+_FOR = {"for": {"description": "Like 30m, 2h or 7d, which is the longest.", **_text()}}
+
+
+def _order(required: tuple[str, ...], **properties: Described) -> Described:
+    """The body of an order: who gives it, why, and what it is."""
+    whoever = {
+        "by": {"type": "string", "maxLength": 100, "default": "api"},
+        "why": {"type": "string", "maxLength": 1000},
+    }
+    return {"type": "object", "properties": {**whoever, **properties}, "required": list(required)}
+
+
 _SCHEMAS: Described = {
     "Reloaded": _object(
         changed=_TRUTH, added=_list(_text()), removed=_list(_text()), redefined=_list(_text())
@@ -260,23 +316,51 @@ _SCHEMAS: Described = {
         ),
     ),
     "Probe": {"type": "object", "properties": {"reasons": _list(_text())}, "required": ["reasons"]},
-    "Order": {
+    "Order": _order(()),
+    "Silence": _SILENCE,
+    "Window": _WINDOW,
+    "Correction": _CORRECTION,
+    "Silences": _object(silences=_list(_ref("Silence"))),
+    "Maintenance": _object(maintenance=_list(_ref("Window"))),
+    "Corrections": _object(corrections=_list(_ref("Correction"))),
+    "SilenceOrder": _order(
+        ("slo", "for", "why"), slo=_SLO_OR_ALL, **_FOR, severity=_text("P1", "P2"), rule=_text()
+    ),
+    "MaintenanceOrder": _order(
+        ("slo", "begins", "for", "why"),
+        slo=_SLO_OR_ALL,
+        begins={"description": "Like 2026-11-28T22:00, on the clock of the zone.", **_text()},
+        **_FOR,
+        zone=_text(),
+        repeats={"description": "Like FREQ=WEEKLY;COUNT=4.", **_text()},
+        exclude_from_budget=_TRUTH,
+    ),
+    "CorrectionOrder": _order(
+        ("slo", "from", "to", "why"),
+        slo=_text(),
+        **{"from": _text(), "to": _text()},
+        agent=_text(),
+        cli_type=_text(),
+    ),
+    "Taken": {
         "type": "object",
         "properties": {
-            "by": {"type": "string", "maxLength": 100, "default": "api"},
-            "why": {"type": "string", "maxLength": 1000},
+            "id": _text(),
+            "kind": _text(),
+            **{n: _text() for n in ("incident", "silence", "maintenance", "correction")},
+            "slos": _list(_text()),
         },
+        "required": ["id", "kind"],
     },
-    "Taken": _object(id=_text(), kind=_text("ack", "resolve"), incident=_text()),
     "Problem": _object(type=_text(), title=_text(), status=_INTEGER, detail=_text()),
 }
 
 _PROBLEMS = {
     400: "The request cannot be read.",
-    401: "The token is missing or wrong.",
-    403: "It was sent by a page of another site.",
+    401: "The token or the signature is missing or wrong.",
+    403: "It was sent by a page of another site, or by somebody who may not do that.",
     404: "There is no such thing.",
-    409: "It is resolved already.",
+    409: "It cannot be done as things stand.",
     413: "The body is larger than 64 KiB.",
     422: "The configuration is unsound.",
     503: "Not known yet, or Kafka does not answer; ask again.",
@@ -315,17 +399,40 @@ def _path(name: str) -> Described:
     return {"name": name, "in": "path", "required": True, "schema": _text()}
 
 
-def _command(summary: str, *, required: bool) -> Described:
-    body = {"required": required, "content": {"application/json": {"schema": _ref("Order")}}}
-    return {
-        "parameters": [_path("key")],
-        "post": {
+def _change(
+    summary: str, body: str, *names: str, method: str = "post", required: bool = False
+) -> Described:
+    """A change; `names`: what its address names."""
+    schema = {"application/json": {"schema": _ref(body)}}
+    refused = (400, 401, 404, 409, 413, 503) if names else (400, 401, 413, 503)
+    item: Described = {
+        method: {
             "summary": summary,
             "security": [{"apiToken": []}],
-            "requestBody": body,
+            "requestBody": {"required": required, "content": schema},
             "responses": {
                 "202": _answer("Taken; it is carried out within about a second.", _ref("Taken")),
-                **_problems(400, 401, 404, 409, 413, 503),
+                **_problems(*refused),
+            },
+        },
+    }
+    return item | ({"parameters": [_path(name) for name in names]} if names else {})
+
+
+def _signed(summary: str, header: str, body: Described, *refused: int) -> Described:
+    """What others send, known by a signature over the whole body."""
+    schema = _object(taken=_TRUTH)
+    schema["properties"]["id"] = _text()
+    named = {"name": header, "in": "header", "required": True, "schema": _text()}
+    return {
+        "parameters": [named],
+        "post": {
+            "summary": summary,
+            "security": [],
+            "requestBody": {"required": True, "content": body},
+            "responses": {
+                "200": _answer("Heard; `taken` says whether it means anything to us.", schema),
+                **_problems(*refused),
             },
         },
     }
@@ -421,12 +528,39 @@ _PATHS: Described = {
         "One incident.", _answer("The incident.", _ref("Incident")), 404, 503
     )
     | {"parameters": [_path("key")]},
-    "/api/incidents/{key}/ack": _command(
-        "Take an incident. A second time changes nothing.", required=False
+    "/api/incidents/{key}/ack": _change(
+        "Take an incident. A second time changes nothing.", "Order", "key"
     ),
-    "/api/incidents/{key}/resolve": _command(
+    "/api/incidents/{key}/resolve": _change(
         "End an incident; `why` must be given. It fires again only on later bad events.",
+        "Order",
+        "key",
         required=True,
+    ),
+    "/api/silences": _get(
+        "The silences in force, those of maintenance windows among them.",
+        _answer("The silences.", _ref("Silences")),
+        503,
+    )
+    | _change("Hold back what a silence matches.", "SilenceOrder", required=True),
+    "/api/silences/{id}": _change("End a silence before its time.", "Order", "id", method="delete"),
+    "/api/maintenance": _get(
+        "The maintenance windows, configured and made by operators.",
+        _answer("The windows.", _ref("Maintenance")),
+        503,
+    )
+    | _change("Make a maintenance window.", "MaintenanceOrder", required=True),
+    "/api/maintenance/{id}": _change(
+        "Unmake a maintenance window that an operator made.", "Order", "id", method="delete"
+    ),
+    "/api/corrections": _get(
+        "The corrections: events that are taken out of the counts.",
+        _answer("The corrections.", _ref("Corrections")),
+        503,
+    )
+    | _change("Take events out of the counts.", "CorrectionOrder", required=True),
+    "/api/corrections/{id}": _change(
+        "Revert a correction: its events count again.", "Order", "id", method="delete"
     ),
     "/api/report": _get(
         "One month, or without `month` every month that is known.",
@@ -459,6 +593,25 @@ _PATHS: Described = {
         "unsound, and the configuration in force stays.",
         _answer("What it changed.", _ref("Reloaded")),
         422,
+        503,
+    ),
+    "/webhooks/pagerduty": _signed(
+        "What PagerDuty (webhooks, version 3) has to say of our incidents.",
+        "X-PagerDuty-Signature",
+        {"application/json": {"schema": {"type": "object"}}},
+        400,
+        401,
+        413,
+        503,
+    ),
+    "/webhooks/slack": _signed(
+        "What was pressed below our messages in Slack.",
+        "X-Slack-Signature",
+        {"application/x-www-form-urlencoded": {"schema": _object(payload=_text())}},
+        400,
+        401,
+        403,
+        413,
         503,
     ),
     "/metrics": _get("What Prometheus scrapes.", _answer("Metrics.", _text(), "text/plain")),

@@ -1,6 +1,7 @@
 """The API, as far as it changes something: orders in, commands for the judge out."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ routes = web.RouteTableDef()
 
 
 class Order(msgspec.Struct, frozen=True):
-    """The body of an acknowledgement or a resolve: who, and why."""
+    """The body of an order: who gives it, and why."""
 
     by: str = "api"
     why: str = ""
@@ -32,8 +33,8 @@ async def acknowledge(request: web.Request) -> web.Response:
     around = request.app[SURROUNDINGS]
     found = _open_incident(request)
     order = await forms.read(request, Order)
-    about = _about(around, found["slo"], order.by)
-    return await _taken(around, Acknowledge(incident=found["key"], **about), found["key"])
+    command = Acknowledge(incident=found["key"], **about(around, found["slo"], order.by))
+    return await taken(around, [command], incident=found["key"])
 
 
 @routes.post("/api/incidents/{key}/resolve")
@@ -42,9 +43,9 @@ async def resolve(request: web.Request) -> web.Response:
     around = request.app[SURROUNDINGS]
     found = _open_incident(request)
     order = await forms.read(request, Order)
-    why = _why(order.why, "what was done")
-    about = _about(around, found["slo"], order.by)
-    return await _taken(around, Resolve(incident=found["key"], why=why, **about), found["key"])
+    why = checked_why(order.why, "what was done")
+    command = Resolve(incident=found["key"], why=why, **about(around, found["slo"], order.by))
+    return await taken(around, [command], incident=found["key"])
 
 
 def _open_incident(request: web.Request) -> dict[str, Any]:
@@ -52,6 +53,14 @@ def _open_incident(request: web.Request) -> dict[str, Any]:
     if found["state"] == "resolved":
         raise Problem(409, f"{found['key']} is resolved already, since {found['resolvedAt']}.")
     return found
+
+
+async def taken(around: Surroundings, commands: Sequence[Command], **shown: object) -> web.Response:
+    """202: the judge carries them out within a second or so; a Problem where Kafka refuses them."""
+    for command in commands:
+        await send(around, command)
+    first = commands[0]
+    return json_answer({"id": first.id, "kind": first.__struct_config__.tag, **shown}, 202)
 
 
 async def send(around: Surroundings, command: Command) -> None:
@@ -62,26 +71,21 @@ async def send(around: Surroundings, command: Command) -> None:
         raise Problem(503, f"{error}.", {"Retry-After": "10"}) from error
 
 
-async def _taken(around: Surroundings, command: Command, incident: str) -> web.Response:
-    """202: it is carried out within a second or so."""
-    await send(around, command)
-    kind = command.__struct_config__.tag
-    return json_answer({"id": command.id, "kind": kind, "incident": incident}, 202)
-
-
-def _about(around: Surroundings, slo: str, by: str) -> dict[str, Any]:
+def about(around: Surroundings, slo: str, by: str) -> dict[str, Any]:
     """What every command holds."""
-    return {"id": secrets.token_hex(16), "slo": slo, "by": _by(by), "at": around.clock()}
+    return {"id": secrets.token_hex(16), "slo": slo, "by": checked_by(by), "at": around.clock()}
 
 
-def _by(by: str) -> str:
+def checked_by(by: str) -> str:
+    """A name; raises a Problem where it is none."""
     by = by.strip()
     if not by or len(by) > BY_CHARS or not by.isprintable():
         raise Problem(400, f"by is a name of up to {BY_CHARS} characters.")
     return by
 
 
-def _why(why: str, wanted: str) -> str:
+def checked_why(why: str, wanted: str) -> str:
+    """A reason; raises a Problem where there is none: say `wanted`."""
     why = why.strip()
     if not why:
         raise Problem(400, f"why is missing: say {wanted}, it goes into the history.")

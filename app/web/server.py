@@ -6,14 +6,27 @@ from importlib.resources import files
 
 from aiohttp import hdrs, web
 
+from app.delivery.secrets import Secrets
 from app.errors import UserError
 from app.metrics import Metrics
 from app.settings import Settings
-from app.web import api, configuring, history, live, openapi, orders, pages, signing
+from app.web import (
+    api,
+    configuring,
+    history,
+    live,
+    omissions,
+    openapi,
+    orders,
+    pages,
+    signing,
+    webhooks,
+)
 from app.web.access import guard
 from app.web.forms import lead_back
 from app.web.problems import as_problems
 from app.web.refusals import as_pages
+from app.web.slack_groups import GROUPS, SlackGroups
 from app.web.surroundings import SURROUNDINGS, Commands, Configuration, Health, Mirror, Surroundings
 from app.web.tokens import api_token
 
@@ -39,6 +52,7 @@ def make_server(
     health: Callable[[], Health],
     commands: Commands,
     configuration: Configuration,
+    secrets: Secrets,
 ) -> web.Application:
     """The application. Raises UserError where no API token is set and none can be kept."""
     app = web.Application(
@@ -51,15 +65,19 @@ def make_server(
         health=health,
         commands=commands,
         configuration=configuration,
+        secrets=secrets,
         api_token=api_token(settings),
         clock=settings.clock(),
     )
     app[live.LISTENERS] = set()
+    app[GROUPS] = SlackGroups(settings.slack_url, secrets)
     tables = (
         api.routes,
         configuring.routes,
         history.routes,
         orders.routes,
+        omissions.routes,
+        webhooks.routes,
         pages.routes,
         signing.routes,
         live.routes,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from app.delivery.secrets import Secrets
 from app.metrics import Metrics
 from app.settings import Settings
 from app.web.mirror import Mirror
@@ -20,12 +21,13 @@ class Site:
         configuration: Configuration,
         metrics: Metrics,
         health: Callable[[], Health],
+        secrets: Secrets,
     ) -> None:
         self._settings = settings
         self._mirror = Mirror(settings)
         self._commands = CommandSender(settings)
         self._app = make_server(
-            settings, self._mirror, metrics, health, self._commands, configuration
+            settings, self._mirror, metrics, health, self._commands, configuration, secrets
         )
 
     async def run(self) -> None:

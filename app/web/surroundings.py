@@ -11,6 +11,7 @@ from app.clock import Clock
 from app.config import Policy
 from app.core.commands import Command
 from app.core.history import Told
+from app.delivery.secrets import Secrets
 from app.metrics import Metrics
 from app.settings import Settings
 from app.web.mirror import Deliveries, Document
@@ -104,6 +105,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     health: Callable[[], Health]
     commands: Commands
     configuration: Configuration
+    secrets: Secrets
     api_token: str
     clock: Clock
 

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from app.core import incidents
+from app.core import lifecycle
 from app.core.budgets import BudgetState
 from app.core.cells import NOTHING
 from app.core.figures import Figures
@@ -52,7 +52,7 @@ def advance(
     before: Incident | None, firing: list[FiringRule], after_ms: int, lane: Lane = LANE
 ) -> tuple[Incident, list[Change]]:
     now = NOW + after_ms
-    incident, changes = incidents.advance(before, lane, firing, seen(now), now)
+    incident, changes = lifecycle.advance(before, lane, firing, seen(now), now)
     assert incident is not None
     return incident, changes
 
@@ -70,7 +70,7 @@ def test_a_p1_step_is_not_due_while_only_a_p2_rule_is_true() -> None:
 
 
 def test_nothing_that_never_fired_makes_no_incident() -> None:
-    assert incidents.advance(None, LANE, [], seen(NOW), NOW) == (None, [])
+    assert lifecycle.advance(None, LANE, [], seen(NOW), NOW) == (None, [])
 
 
 def test_a_reopening_may_be_ten_minutes_late_and_no_later() -> None:
@@ -118,10 +118,10 @@ def test_a_rule_that_stops_while_another_fires_begins_its_time_anew() -> None:
 def test_an_acknowledgement_goes_to_every_open_page_but_not_back_to_pagerduty() -> None:
     incident, _ = advance(None, [P1], 0)
     for via, told in (("api", [(), ("pagerduty:@backend-team",)]), ("pagerduty", [()])):
-        after, changes = incidents.acknowledge(incident, LANE, Acknowledged("kim", NOW, via))
+        after, changes = lifecycle.acknowledge(incident, LANE, Acknowledged("kim", NOW, via))
         assert [c.pagers for c in changes] == told
         assert after.state == "acknowledged"
-    assert incidents.acknowledge(after, LANE, Acknowledged("lee", NOW, "api")) == (after, [])
+    assert lifecycle.acknowledge(after, LANE, Acknowledged("lee", NOW, "api")) == (after, [])
 
 
 def test_reminders_come_after_four_hours_of_p1_and_a_day_of_p2() -> None:
@@ -173,3 +173,84 @@ def test_a_step_that_was_done_by_an_older_route_stays_in_the_story() -> None:
     incident, changes = advance(incident, [P1], 31 * MINUTE_MS, moved)
     assert changes == []
     assert [(s.to, s.done_at is not None) for s in incident.steps] == [(("@platform-lead",), True)]
+
+
+# --- flapping -----------------------------------------------------------------------------------
+
+
+def flap(times: int) -> tuple[Incident, list[str]]:
+    """Fires and stops so often, five minutes each; what was told, the last stop included."""
+    incident, told = None, []
+    for number in range(times):
+        for at, firing in ((10, [P1]), (15, [])):
+            incident, changes = advance(incident, firing, (10 * number + at) * MINUTE_MS, SILENT)
+            told += [change.kind for change in changes if change.channels]
+    assert incident is not None
+    return incident, told
+
+
+SILENT = replace(LANE, route=replace(LANE.route, steps=()))
+
+
+def test_firing_again_and_again_is_one_incident_that_stays_open_from_the_third_time() -> None:
+    incident, told = flap(3)
+    assert told == ["trigger", "resolve", "trigger", "resolve", "trigger"]
+    assert (incident.state, incident.rules, incident.reopened) == ("firing", (), 2)
+    assert "3 times now: it flaps, and stays open until 30 min are quiet" in (
+        incident.history[-1].reason
+    )
+
+
+def test_a_flapping_incident_says_nothing_more_whether_it_fires_or_not() -> None:
+    incident, told = flap(8)
+    assert told == flap(3)[1]
+    assert len([page for page in incident.pages if page.open]) == 1
+    assert incident.history[-1].reason == "fires again, 8 times now"
+
+
+def test_a_flapping_incident_ends_when_it_has_been_quiet_for_half_an_hour() -> None:
+    incident, _ = flap(3)
+    quiet_at = 35 * MINUTE_MS
+    same, changes = advance(incident, [], quiet_at + 30 * MINUTE_MS - 1, SILENT)
+    assert (same.open, changes) == (True, [])
+    ended, changes = advance(same, [], quiet_at + 30 * MINUTE_MS, SILENT)
+    assert (ended.state, kinds(changes)) == ("resolved", ["resolve", "resolve"])
+
+
+def test_quiet_time_does_not_count_for_the_escalation() -> None:
+    incident, _ = flap(3)  # burns for three times five minutes
+    assert incident.p1_since == NOW + 20 * MINUTE_MS
+    incident, _ = advance(incident, [P1], 50 * MINUTE_MS, SILENT)
+    assert incident.p1_since == NOW + 35 * MINUTE_MS
+
+
+def test_the_reminder_says_how_often_it_has_fired() -> None:
+    incident, _ = flap(3)
+    told_at = incident.last_told_at - NOW
+    incident, _ = advance(incident, [P1], 40 * MINUTE_MS, SILENT)
+    _, changes = advance(incident, [P1], told_at + REMINDER_MS["P1"], SILENT)
+    assert [change.reason for change in changes] == ["still open, has fired 4 times"]
+
+
+def test_a_rise_to_p1_is_told_though_it_flaps() -> None:
+    incident = None
+    for number in range(4):
+        for at, firing in ((10, [P2]), (15, [])):
+            incident, _ = advance(incident, firing, (10 * number + at) * MINUTE_MS, SILENT)
+    _, changes = advance(incident, [P2, P1], 51 * MINUTE_MS, SILENT)
+    assert kinds(changes) == ["update", "trigger"]
+    assert [change.pagers for change in changes] == [(), ("pagerduty:@backend-team",)]
+
+
+def test_where_p2_pages_it_goes_on_under_a_page_of_its_own() -> None:
+    lane = replace(SILENT, route=replace(SILENT.route, page_p2=True))
+    incident, _ = advance(None, [P2, P1], 0, lane)
+    incident, changes = advance(incident, [P2], MINUTE_MS, lane)
+    key = incident.key
+    assert [(c.kind, c.channels != (), c.dedup_key) for c in changes] == [
+        ("downgrade", True, ""),
+        ("downgrade", False, f"{key}/P1/1"),
+        ("trigger", False, f"{key}/P2/1"),
+    ]
+    _, changes = advance(incident, [], 2 * MINUTE_MS, lane)
+    assert [c.dedup_key for c in changes] == ["", f"{key}/P2/1"]

@@ -193,6 +193,9 @@ class Worker:
         return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
 
 
+TOKEN = "a-token-of-the-tests"
+
+
 class Stack:
     """Everything of one test. `held_at`: the time (s) at which its clock is held at first."""
 
@@ -281,7 +284,7 @@ class Stack:
             "BURNRATE_TOPIC_PREFIX": self.prefix,
             "BURNRATE_CONFIG": str(self._config),
             "BURNRATE_DATA": str(self.folder / "state"),
-            "BURNRATE_API_TOKEN": "a-token-of-the-tests",
+            "BURNRATE_API_TOKEN": TOKEN,
             "BURNRATE_PUBLIC_URL": "http://status.test",
             "PAGERDUTY_EVENTS_URL": self.pagerduty.url,
         }
@@ -351,6 +354,15 @@ class Stack:
         await (await self._producer.send_batch(batch, self.prefix + EVENTS, partition=partition))
         self.expected_read += len(events)
 
+    async def produce_array(self, events: Sequence[Event]) -> None:
+        """Send events as one record, an array."""
+        value = msgspec.json.encode(list(events))
+        await self._producer.send_and_wait(
+            self.prefix + EVENTS, value, timestamp_ms=round(self.now * 1000)
+        )
+        self.sent += [(datetime.fromisoformat(e["timestamp"]).timestamp(), e) for e in events]
+        self.expected_read += len(events)
+
     async def produce_raw(self, value: bytes | None, *, key: bytes = b"raw") -> tuple[int, int]:
         """Send a record as it is; its partition and offset."""
         sent = await self._producer.send_and_wait(self.prefix + EVENTS, value, key=key)
@@ -362,6 +374,16 @@ class Stack:
     async def get(self, path: str, worker: int = 0) -> httpx.Response:
         """Ask a worker."""
         return await self._http.get(f"{self.workers[worker].url}{path}")
+
+    async def order(self, method: str, path: str, body: object = None, worker: int = 0) -> Any:  # noqa: ANN401
+        """Change something, as the API's token allows."""
+        answer = await self._http.request(
+            method,
+            f"{self.workers[worker].url}{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        )
+        return answer.raise_for_status().json()
 
     async def api(self, path: str, worker: int = 0) -> Any:  # noqa: ANN401 - any JSON
         """Ask a worker's API."""

@@ -25,6 +25,7 @@ from app.core.reading import PartitionReader, Record
 from app.core.rows import Row
 from app.core.slos import Slo
 from app.core.slots import COARSE, FINE
+from app.delivery.secrets import Secrets
 from app.metrics import Metrics
 from app.reloading import Reloaded
 from app.settings import Settings
@@ -228,6 +229,7 @@ def server(
     commands: Commands | None = None,
     health: Callable[[], Health] = well,
     configuration: Configuration | None = None,
+    secrets: dict[str, str] | None = None,
     **fields: object,
 ) -> web.Application:
     held = world.policy if world else policy()
@@ -238,4 +240,5 @@ def server(
         health,
         commands or Sent(),
         configuration or InForce(held),
+        Secrets(secrets or {}),
     )
