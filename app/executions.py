@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from app.core.folding import Entry, Population
+from app.core.populations import Population, chosen
 
 BUCKETS_MS = (1_000, 5_000, 10_000, 30_000, 60_000, 120_000)  # Kokino's own
 STATUSES = {
@@ -62,25 +62,22 @@ class Executions(Collector):
         status = STATUSES.get(population.event)
         if status is None:
             return
-        by: dict[_Who, list[Entry]] = {}
-        for entry in population.entries:
-            if entry.offset >= since:
-                who = (entry.event.agent_id or "", entry.event.cli_type or "")
-                by.setdefault(who, []).append(entry)
-        for (agent, cli), entries in by.items():
-            self._count(
-                self._capped("agent_id", agent), self._capped("cli_type", cli), status, entries
-            )
+        if min(population.offsets) < since:
+            population = population.where([offset >= since for offset in population.offsets])
+        for (_, agent, cli), places in population.holders.items():
+            who = self._capped("agent_id", agent), self._capped("cli_type", cli)
+            if status == "success":
+                self._count_completed(who, population, places)
+            else:
+                self._totals[*who, status] += len(places)
 
-    def _count(self, agent: str, cli: str, status: str, entries: list[Entry]) -> None:
-        if status != "success":
-            self._totals[agent, cli, status] += len(entries)
-            return
-        failed = sum([not entry.event.success for entry in entries])
-        self._totals[agent, cli, "success"] += len(entries) - failed
-        self._totals[agent, cli, "failure"] += failed
-        durations = self._durations.setdefault((agent, cli), _Durations())
-        durations.add([e.event.duration_ms for e in entries if e.event.duration_ms is not None])
+    def _count_completed(self, who: _Who, population: Population, places: list[int]) -> None:
+        failed = sum([not success for success in chosen(population.column("success"), places)])
+        self._totals[*who, "success"] += len(places) - failed
+        self._totals[*who, "failure"] += failed
+        durations = self._durations.setdefault(who, _Durations())
+        found = chosen(population.column("duration_ms"), places)
+        durations.add([ms for ms in found if ms is not None])
 
     def _capped(self, label: str, value: str) -> str:
         known = self._seen[label]

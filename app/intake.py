@@ -25,11 +25,12 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInPro
 
 from app.clock import Clock
 from app.core import chunks
-from app.core.chunks import Digest, Heartbeat, Mark, PartitionMark, Watermark
-from app.core.folding import Folder, Population
-from app.core.reading import PartitionReader, Record, Seen
+from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, Mark, PartitionMark, Watermark
+from app.core.folding import Folder
+from app.core.populations import Population
+from app.core.reading import PartitionReader, Seen
 from app.core.slos import Slo
-from app.kafka import client_options, topic_id, topic_name
+from app.kafka import COMPRESSION, client_options, topic_id, topic_name
 from app.metrics import Metrics
 from app.refill import Filling, lacking, refill
 from app.settings import Settings
@@ -38,6 +39,7 @@ from app.topics import DIGESTS, EVENTS, PARTITIONS, REJECTED, partition_of
 log = logging.getLogger(__name__)
 
 FLUSH_S = 0.1
+BEHIND_FLUSH_S = 1.0  # more than a chunk behind: the last digest of each chunk comes soon anyway
 TICK_S = 1.0
 BATCH_RECORDS = 4000
 EPOCH_TICKS = 30
@@ -142,7 +144,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._producer = AIOKafkaProducer(
             **options,
             enable_idempotence=True,
-            compression_type="lz4",
+            compression_type=COMPRESSION,
             max_request_size=8_000_000,
             linger_ms=REPLAY_LINGER_MS if self._settings.replay else 0,
         )
@@ -240,12 +242,21 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 continue
             await self._take(batches, generation)
             now = loop.time()
-            if self._urgent() or (self._news() and now >= flushed + FLUSH_S):
+            if self._urgent() or (self._news() and now >= flushed + self._flush_s()):
                 await self._flush()
                 flushed = now
             if now >= ticked + TICK_S:
                 await self._tick()
                 ticked = now
+
+    def _flush_s(self) -> float:
+        """How often digests are sent: less often while there is a backlog to read."""
+        behind = [
+            end - reader.upto
+            for tp, reader in self._readers.items()
+            if (end := self._consumer.last_stable_offset(tp)) is not None
+        ]
+        return BEHIND_FLUSH_S if max(behind, default=0) > CHUNK_RECORDS else FLUSH_S
 
     def _start_over(self) -> None:
         for tp, reader in self._readers.items():
@@ -265,13 +276,12 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             if reader is None or generation != self._generation:
                 continue  # a reader that is newer than these records begins elsewhere
             self.progress_at = self._clock()
-            records = [Record(r.offset, r.timestamp, r.value) for r in fetched]
-            for piece in _by_minute(records) if self._settings.replay else (records,):
+            for piece in _by_minute(fetched) if self._settings.replay else (fetched,):
                 await self._take_piece(tp, reader, piece)
         await self._settle()
 
     async def _take_piece(
-        self, tp: TopicPartition, reader: PartitionReader, records: list[Record]
+        self, tp: TopicPartition, reader: PartitionReader, records: list[ConsumerRecord]
     ) -> None:
         finals, counted = reader.read(records)
         self._observe(tp, reader, counted)
@@ -443,9 +453,9 @@ def _mark_of(committed: OffsetAndMetadata | None) -> Mark | None:
         return None  # somebody else's commit
 
 
-def _by_minute(records: list[Record]) -> Iterator[list[Record]]:
+def _by_minute(records: list[ConsumerRecord]) -> Iterator[list[ConsumerRecord]]:
     """Records in pieces of a minute of the data's time, after which a replay's time moves on."""
-    for _, piece in groupby(records, key=lambda record: record.kafka_ms // REPLAY_STEP_MS):
+    for _, piece in groupby(records, key=lambda record: record.timestamp // REPLAY_STEP_MS):
         yield list(piece)
 
 

@@ -61,15 +61,11 @@ async def refill(settings: Settings, fillings: dict[TopicPartition, Filling], se
                 *waiting, timeout_ms=WAIT_MS, max_records=BATCH_RECORDS
             )
             for tp, fetched in batches.items():
-                finals = _read(consumer, tp, waiting[tp], [*map(_record, fetched)])
+                finals = _read(consumer, tp, waiting[tp], fetched)
                 if finals:  # before the readers join: an SLO's digests stay in order
                     await send(finals)
     finally:
         await consumer.stop()
-
-
-def _record(fetched: object) -> Record:
-    return Record(fetched.offset, fetched.timestamp, fetched.value)  # type: ignore[attr-defined]
 
 
 def _read(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -190,6 +191,7 @@ async def run(settings: Settings, parts: tuple[Part, ...] = PARTS) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    calm_collector()
     tasks = [asyncio.ensure_future(start()) for start in worker.running().values()]
     stopping = asyncio.ensure_future(stop.wait())
     done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -207,6 +209,16 @@ def _raise_error_of(task: asyncio.Future[Any]) -> None:
     if error is not None:
         log.critical("the worker starts again", exc_info=error)
         raise SystemExit(EXIT_RESTART)
+
+
+def calm_collector() -> None:
+    """Let Python's collector look for cycles less often.
+
+    A batch is thousands of objects, none of them in a cycle: to look through the young ones every
+    700 objects, as it does by default, costs a third of the time that reading takes.
+    """
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def prepare(settings: Settings) -> None:

@@ -7,8 +7,9 @@ from math import inf
 
 from app.core import rows
 from app.core.cells import NOTHING, Cells, Counts
-from app.core.folding import Entry, Folder, Population, Tally, group
+from app.core.folding import Folder, Tally
 from app.core.ledger import Ledger
+from app.core.populations import Entry, Population, group, places_of
 from app.core.rows import Row
 from app.core.sheets import Sheet
 from app.core.slos import Clause, Definition
@@ -108,8 +109,8 @@ class Book:
         known = [one for one in populations if one.event in self.folder.events]
         for population in known:
             if self._is_whole:
-                for entry in population.entries:
-                    self._entries.setdefault(slot_of(entry.at // 1000, FINE_S), []).append(entry)
+                for slot, entry in zip(population.slots, population.entries(), strict=True):
+                    self._entries.setdefault(slot, []).append(entry)
             else:
                 for clause, tally in self.folder.clauses(population.event):
                     found = tally(population)
@@ -118,12 +119,12 @@ class Book:
 
     def _count(self, clause: Clause, found: Tally) -> None:
         if not clause.passes:
-            for slot, counts in found.by_slot(self.folder.definition.limit):
+            for slot, counts in found.by_slot():
                 have = self._counts.get(slot)
                 self._counts[slot] = counts if have is None else have.plus(counts)
-        for entry in found.bad:
-            slot = slot_of(entry.at // 1000, FINE_S)
-            self._bad_at[slot] = max(entry.at, self._bad_at.get(slot, 0))
+        for place in places_of(found.bad):
+            slot, at = found.population.slots[place], found.population.ats[place]
+            self._bad_at[slot] = max(at, self._bad_at.get(slot, 0))
 
     def has(self, slot: int) -> bool:
         """Whether anything was counted in this slot (s) that is not fed yet."""
@@ -183,7 +184,8 @@ class Book:
     def _feed_whole(self, slot: int, entries: list[Entry]) -> None:
         """By a digest, as live: conversations unite, gauges replace each other."""
         sheet = Sheet(self.folder, SOURCE, 0)
-        sheet.fold(group(entries))
+        for population in group(entries):
+            sheet.fold(population)
         digest = sheet.digest(start=self._fed, upto=self._fed + 1, kafka_ms=slot * 1000, final=True)
         self._fed += 1
         if digest is None:
@@ -215,7 +217,8 @@ class Book:
         now_s = now_ms // 1000
         begin = max(self._proven_until, slot_of(now_s - FINE_KEPT_S, FINE_ROW_S))
         sheet = Sheet(self.folder, SOURCE, 0)
-        sheet.fold(group(self._evidence.between(begin, now_ms)))
+        for population in group(self._evidence.between(begin, now_ms)):
+            sheet.fold(population)
         digest = sheet.digest(start=0, upto=1, kafka_ms=now_ms, final=True)
         for row, cells in (digest.fine if digest else {}).items():
             told = Cells(tags=cells.tags, examples=cells.examples, last_bad_at=cells.last_bad_at)

@@ -9,9 +9,9 @@ from app.backtest.counting import Book, Evidence
 from app.backtest.sources import Readings, Slice, Source
 from app.backtest.trials import Trial
 from app.config import Policy
-from app.core.folding import group
 from app.core.notices import Notice
 from app.core.ownership import Route
+from app.core.populations import group
 from app.core.slos import Definition, Slo
 from app.core.slots import FINE_S
 from app.core.status import Document

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from app.backtest.sources import Readings, Slice
 from app.bridge.history import SLOT_MS, Moment, slots
 from app.core.events import Event
-from app.core.folding import Entry
+from app.core.populations import Entry
 
 MOST_EVENTS = 2_000_000
 

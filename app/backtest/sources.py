@@ -13,7 +13,7 @@ from app.bridge.events import encode
 from app.bridge.history import History, Moment, opened, slots
 from app.core import events
 from app.core.events import Event, Refused
-from app.core.folding import Entry
+from app.core.populations import Entry
 from app.core.reading import Seen
 from app.errors import UserError
 

@@ -20,7 +20,7 @@ from app.backtest.sources import TAIL_S, Readings, Slice
 from app.bridge.history import Moment, slots
 from app.core import events
 from app.core.events import Event, Refused
-from app.core.folding import Entry
+from app.core.populations import Entry
 from app.errors import UserError
 from app.kafka import ANSWER_TIMEOUT_S, admin_options, topic_name
 from app.local import progress

@@ -18,7 +18,7 @@ from app.bridge.events import heartbeat
 from app.bridge.history import History, Slot, opened
 from app.bridge.writer import BATCH_BYTES, Load
 from app.errors import UserError
-from app.kafka import client_options, create_topics, topic_config, topic_name
+from app.kafka import COMPRESSION, client_options, create_topics, topic_config, topic_name
 from app.settings import Settings
 from app.topics import EVENTS, all_topics
 
@@ -70,7 +70,7 @@ async def replay(
         producer = AIOKafkaProducer(
             **client_options(settings),
             enable_idempotence=True,
-            compression_type="lz4",
+            compression_type=COMPRESSION,
             max_batch_size=BATCH_BYTES,
         )
         try:

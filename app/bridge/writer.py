@@ -15,7 +15,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from app.bridge.cursors import Cursor
 from app.bridge.events import Event, encode
-from app.kafka import client_options, create_topics, topic_name
+from app.kafka import COMPRESSION, client_options, create_topics, topic_name
 from app.settings import Settings
 from app.topics import CURSORS, EVENTS, all_topics
 
@@ -99,7 +99,7 @@ class Writer:
             **client_options(settings),
             transactional_id=f"{settings.topic_prefix}bridge-{name}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            compression_type="lz4",
+            compression_type=COMPRESSION,
             max_batch_size=BATCH_BYTES,
         )
         self.cursor = Cursor()

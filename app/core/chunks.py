@@ -1,12 +1,15 @@
 """Chunks: the log cut at places that depend on the log alone, so that whoever reads it agrees."""
 
 import hashlib
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from app.core.cells import Cells, Gauge
+from app.core.slots import extent
 
 CHUNK_RECORDS = 8192
 _HOUR_MS = 3_600_000
@@ -25,6 +28,30 @@ def cuts(before: Position, record: Position) -> bool:
         record.offset // CHUNK_RECORDS != before.offset // CHUNK_RECORDS
         or record.kafka_ms // _HOUR_MS > before.kafka_ms // _HOUR_MS
     )
+
+
+def cut_places(before: Position, offsets: Sequence[int], kafka_ms: Sequence[int]) -> list[int]:
+    """The places in a batch of records, offsets rising, at which `cuts` begins a new chunk."""
+    if not offsets:
+        return []
+    places = set(_border_places(before.offset, offsets))
+    earliest, latest = extent(kafka_ms)
+    if not earliest // _HOUR_MS == latest // _HOUR_MS == before.kafka_ms // _HOUR_MS:
+        hours = pairwise([ms // _HOUR_MS for ms in (before.kafka_ms, *kafka_ms)])
+        places.update(place for place, (hour, later) in enumerate(hours) if later > hour)
+    return sorted(places)
+
+
+def _border_places(before: int, offsets: Sequence[int]) -> Iterator[int]:
+    """Where the chunk's number changes: looked up, for batches are long and borders few."""
+    place = bisect_left(offsets, _border_after(before))
+    while place < len(offsets):
+        yield place
+        place = bisect_left(offsets, _border_after(offsets[place]), place)
+
+
+def _border_after(offset: int) -> int:
+    return (offset // CHUNK_RECORDS + 1) * CHUNK_RECORDS
 
 
 class Digest(msgspec.Struct, frozen=True, kw_only=True, tag="digest", omit_defaults=True):

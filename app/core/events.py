@@ -4,11 +4,15 @@ A record holds one JSON object or an array of them, with the columns of Kokino's
 Whatever cannot be read is refused with a reason; nothing is guessed.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from operator import sub
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
+
+from app.core.slots import extent
 
 MAX_RECORD_BYTES = 1_000_000
 MAX_FIELD_BYTES = 64 * 1024
@@ -20,10 +24,13 @@ MAX_MEMORY_MB = 10.0**9
 HEARTBEAT = "BRIDGE_HEARTBEAT"
 
 
-class Metadata(msgspec.Struct, gc=False, omit_defaults=True):
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class Metadata(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The metadata fields that an SLI or a page uses. Evidence may have any type, figures not."""
 
-    memoryMB: float | None = None
+    memoryMB: Annotated[float, Meta(ge=0, le=MAX_MEMORY_MB)] | None = None
     error: Any = None
     conversationId: str | None = None
     issueTypes: Any = None
@@ -31,7 +38,7 @@ class Metadata(msgspec.Struct, gc=False, omit_defaults=True):
     tmuxSuccess: bool | int | None = None
     headlessSuccess: bool | int | None = None
     match: bool | int | None = None
-    count: int | None = None
+    count: Count | None = None
     backlog: int | None = None
     oldestAt: str | None = None
 
@@ -45,9 +52,9 @@ class Event(msgspec.Struct, gc=False):
     event: str
     agent_id: str | None = ""
     cli_type: str | None = None
-    duration_ms: int | None = None
+    duration_ms: Annotated[int, Meta(ge=0, le=MAX_DURATION_MS)] | None = None
     success: bool | int | None = None
-    metadata: Metadata | str | None = None
+    metadata: Metadata | str | None = NO_METADATA
     timestamp: str | None = None
 
 
@@ -101,26 +108,27 @@ def decode_element(raw: bytes) -> list[Event | Refused]:
 
 
 def _settle(event: Event) -> None:
-    """Put the metadata into one form and check the figures; raises Refused."""
-    metadata = event.metadata
-    if metadata is None:
-        event.metadata = NO_METADATA
-    elif isinstance(metadata, str):
-        event.metadata = metadata = _metadata.decode(metadata) if metadata else NO_METADATA
-    duration = event.duration_ms
-    if duration is not None and not 0 <= duration <= MAX_DURATION_MS:
-        raise Refused(f"duration_ms is {duration}: it must lie between 0 and {MAX_DURATION_MS}")
-    if metadata is not None:
-        _check_figures(event.metadata)  # type: ignore[arg-type]
+    """Put the metadata into one form."""
+    text = event.metadata
+    if not isinstance(text, Metadata):
+        event.metadata = _metadata.decode(text) if text else NO_METADATA
 
 
-def _check_figures(metadata: Metadata) -> None:
-    memory = metadata.memoryMB
-    if memory is not None and not 0 <= memory <= MAX_MEMORY_MB:
-        raise Refused(f"metadata.memoryMB is {memory}: it must lie between 0 and {MAX_MEMORY_MB}")
-    count = metadata.count
-    if count is not None and not 0 <= count <= 2**53:
-        raise Refused(f"metadata.count is {count}: it must lie between 0 and 2**53")
+def decode_plain(values: Sequence[bytes | None]) -> list[Event] | None:
+    """The events of records that hold one each; None where any record wants a closer look.
+
+    What `decode` makes of each, at a third of the cost.
+    """
+    try:
+        if max(map(len, values)) > MAX_FIELD_BYTES:  # type: ignore[arg-type]  # caught below
+            return None
+        found = [_one.decode(value) for value in values]  # type: ignore[arg-type]
+        for event in found:
+            if type(event.metadata) is not Metadata:
+                _settle(event)
+    except (TypeError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return found
 
 
 def _check_record(value: bytes) -> None:
@@ -148,8 +156,22 @@ def _strings(value: object, name: str) -> Iterator[tuple[str, str]]:
             yield from _strings(inner, name)
 
 
-_minutes: dict[str, int] = {}
-_SECONDS = {f"{second:02d}": second * 1000 for second in range(60)}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+TIMES_KEPT = 65536
+
+
+class _Times(dict[str, int]):
+    """Times by their texts. Events of one moment come together, so most have been read before."""
+
+    def __missing__(self, text: str) -> int:
+        if len(self) >= TIMES_KEPT:
+            self.clear()
+        self[text] = ms = _parse(text)
+        return ms
+
+
+_times = _Times()
 
 
 def parse_timestamp(text: str) -> int:
@@ -157,31 +179,15 @@ def parse_timestamp(text: str) -> int:
 
     Raises Refused where the text is no time.
     """
-    if len(text) == 19:  # SQLite's form, or ISO without zone: seconds looked up, minutes remembered
-        minute, second = _minutes.get(text[:16]), _SECONDS.get(text[17:])
-        if minute is not None and second is not None and text[16] == ":":
-            return minute + second
-    return _parse_any(text)
+    return _times[text]
 
 
-def _parse_any(text: str) -> int:
+def _parse(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text.strip())
-        zoned = moment.tzinfo is not None  # "2026-10-13T14+05:30" has 19 characters as well
-        if not zoned:
-            moment = moment.replace(tzinfo=UTC)
-        since = moment - _EPOCH
+        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MS
     except (ValueError, OverflowError) as error:
         raise Refused(f"timestamp {text[:40]!r} cannot be read as a time") from error
-    ms = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
-    if len(text) == 19 and text[16] == ":" and not zoned:
-        if len(_minutes) > 4096:
-            _minutes.clear()
-        _minutes[text[:16]] = ms - moment.second * 1000
-    return ms
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def event_time(event: Event, kafka_ms: int) -> int | None:
@@ -196,3 +202,19 @@ def event_time(event: Event, kafka_ms: int) -> int | None:
     if at > kafka_ms + MAX_AHEAD_MS:
         raise Refused(f"timestamp {event.timestamp!r} lies more than 5 minutes ahead")
     return at if at >= kafka_ms - MAX_LATE_MS else None
+
+
+def event_times(events: Sequence[Event], kafka_ms: Sequence[int]) -> list[int] | None:
+    """When each happened, in ms; None where `event_time` refuses any or finds it too old."""
+    try:
+        found = [
+            ms if event.timestamp is None else _times[event.timestamp]
+            for event, ms in zip(events, kafka_ms, strict=True)
+        ]
+    except Refused:
+        return None
+    (earliest, latest), (first, last) = extent(found), extent(kafka_ms)
+    if latest - first <= MAX_AHEAD_MS and last - earliest <= MAX_LATE_MS:
+        return found  # none is late or ahead: nearly always
+    ages = list(map(sub, kafka_ms, found))
+    return found if min(ages) >= -MAX_AHEAD_MS and max(ages) <= MAX_LATE_MS else None

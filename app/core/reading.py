@@ -1,24 +1,29 @@
 """Reading one partition of the source topic: records in, digests out. Pure: the log decides all."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
 
 from app.core import events
-from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, newest
+from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, Position, cut_places, newest
 from app.core.events import HEARTBEAT, Event, Refused
-from app.core.folding import Entry, Folder, Population, group, metadata_of
+from app.core.evidence import metadata_of
+from app.core.folding import Folder
+from app.core.populations import Columns, Population, by_name, populate
 from app.core.sheets import Sheet
-
-_HOUR_MS = 3_600_000
 
 
 class Record(NamedTuple):
-    """A record of the source topic: offset, Kafka time (ms), value."""
+    """A record of the source topic: offset, Kafka time (ms), value.
+
+    The fields are called as aiokafka's are, so that its records are read as they come: to copy
+    each would cost a tenth of the intake's time.
+    """
 
     offset: int
-    kafka_ms: int
+    timestamp: int
     value: bytes | None
 
 
@@ -96,32 +101,29 @@ class PartitionReader:
         """Something was read since the last digests."""
         return self._news
 
-    def read(self, records: Iterable[Record]) -> tuple[list[Digest], list[Population]]:
+    def read(self, records: Sequence[Record]) -> tuple[list[Digest], list[Population]]:
         """Read records in order: the last digests of every chunk they end, and what was counted.
 
-        Raises WentBackError where they do not go on after what was read: to count them would be
-        to count twice.
+        Raises WentBackError where they begin before the end of what was read: to count them would
+        be to count twice.
         """
         finals: list[Digest] = []
         counted: list[Population] = []
-        entries: list[Entry] = []
-        number, hour = (self.upto - 1) // CHUNK_RECORDS, self.kafka_ms // _HOUR_MS
-        for record in records:
-            offset, kafka_ms, _ = record
-            if offset < self.upto:
-                raise WentBackError(f"{self.source}: {offset} comes after {self.upto - 1}")
-            if not self._begun or offset // CHUNK_RECORDS != number or kafka_ms // _HOUR_MS > hour:
-                self._fold(entries, counted)
-                entries = []
-                finals += self._cut(offset)
-            number, hour = offset // CHUNK_RECORDS, kafka_ms // _HOUR_MS
-            self.upto, self.kafka_ms = offset + 1, kafka_ms
-            if self._skip:
-                self.seen.left_out += 1
-            else:
-                self._entries(record, entries)
-        self._fold(entries, counted)
+        offsets = [record.offset for record in records]
+        kafka_ms = [record.timestamp for record in records]
+        cuts = self._cuts(offsets, kafka_ms)
+        for begin, end in pairwise(sorted({0, *cuts, len(records)})):
+            if begin in cuts:
+                finals += self._cut(offsets[begin])
+            counted += self._read_piece(records[begin:end], offsets[begin:end], kafka_ms[begin:end])
         return finals, counted
+
+    def _cuts(self, offsets: list[int], kafka_ms: list[int]) -> list[int]:
+        """Before which records a chunk begins; the first one of all begins one as well."""
+        if offsets and offsets[0] < self.upto:
+            raise WentBackError(f"{self.source}: {offsets[0]} comes after {self.upto - 1}")
+        cuts = cut_places(Position(self.upto - 1, self.kafka_ms), offsets, kafka_ms)
+        return cuts if self._begun or not offsets or 0 in cuts else [0, *cuts]
 
     def _cut(self, offset: int) -> list[Digest]:
         """End the open chunk, and begin one with the record at `offset`."""
@@ -137,48 +139,68 @@ class PartitionReader:
         """Whether the first record that is read must be a cut, whatever lies before it."""
         return offset % CHUNK_RECORDS == 0 or offset // CHUNK_RECORDS != self.upto // CHUNK_RECORDS
 
-    def _fold(self, entries: list[Entry], counted: list[Population]) -> None:
-        if entries:
-            groups = group(entries)
-            for sheet in self._sheets:
-                sheet.fold(groups)
-            counted += groups
-            self._news = True
-
-    def _entries(self, record: Record, into: list[Entry]) -> None:
-        _, kafka_ms, value = record
-        for index, event in enumerate(events.decode(value)):
-            if isinstance(event, Refused):
-                self._reject(record, index, event)
-            elif event.event in self._known:
-                self._entry(record, index, event, into)
-            elif event.event == HEARTBEAT:
-                self._hear(event, kafka_ms)
+    def _read_piece(
+        self, records: Sequence[Record], offsets: list[int], kafka_ms: list[int]
+    ) -> list[Population]:
+        """Read records of one chunk; what was counted of them."""
+        self.upto, self.kafka_ms = offsets[-1] + 1, kafka_ms[-1]
+        if self._skip:
+            self.seen.left_out += len(records)
+            return []
+        counted: list[Population] = []
+        columns = _plain_columns(records, offsets, kafka_ms) or self._columns(records)
+        for event, found in by_name(columns):
+            if event in self._known:
+                self.seen.counted += len(found.events)
+                counted += populate(event, found)
             else:
-                self.seen.ignored += 1
+                self._pass_over(event, found)
+        for population in counted:
+            for sheet in self._sheets:
+                sheet.fold(population)
+            self._news = True
+        return counted
 
-    def _entry(self, record: Record, index: int, event: Event, into: list[Entry]) -> None:
+    def _columns(self, records: Sequence[Record]) -> Columns:
+        """What can be counted of records, looked at one by one; the rest is refused or late."""
+        columns = Columns([], [], [], [])
+        for record in records:
+            for index, event in enumerate(events.decode(record.value)):
+                at = self._time_of(event, record, index)
+                if at is not None and isinstance(event, Event):
+                    columns.append(event, at, record.offset, record.timestamp)
+        return columns
+
+    def _time_of(self, event: Event | Refused, record: Record, index: int) -> int | None:
+        """When it happened, ms; None, and counted as what it is, where it is not to be counted."""
+        is_ignored = isinstance(event, Event) and event.event not in self._known
         try:
-            at = events.event_time(event, record.kafka_ms)
+            if isinstance(event, Refused):
+                raise event
+            at = events.event_time(event, record.timestamp)
         except Refused as refused:
-            self._reject(record, index, refused)
-            return
-        if at is None:
-            self.seen.late += 1
-            return
-        self.seen.counted += 1
-        into.append(Entry(event, at, record.offset, record.kafka_ms))
+            at = None
+            if not is_ignored:
+                self._reject(record, index, refused)
+        else:
+            self.seen.late += at is None and not is_ignored
+        self.seen.ignored += at is None and is_ignored
+        return at
 
-    def _hear(self, event: Event, kafka_ms: int) -> None:
-        metadata = metadata_of(event)
+    def _pass_over(self, event: str, columns: Columns) -> None:
+        """Events that no SLO counts."""
+        self.seen.ignored += len(columns.events)
+        if event == HEARTBEAT:
+            for beat, at in zip(columns.events, columns.ats, strict=True):
+                self._hear(beat, at)
+
+    def _hear(self, beat: Event, at: int) -> None:
+        metadata = metadata_of(beat)
         try:
-            at = events.event_time(event, kafka_ms)
             oldest = events.parse_timestamp(metadata.oldestAt) if metadata.oldestAt else None
         except Refused:
-            at = None
-        if at is not None:
-            self.heartbeat = newest(self.heartbeat, Heartbeat(at, metadata.backlog or 0, oldest))
-        self.seen.ignored += 1
+            return
+        self.heartbeat = newest(self.heartbeat, Heartbeat(at, metadata.backlog or 0, oldest))
 
     def _reject(self, record: Record, index: int, refused: Refused) -> None:
         self.seen.rejected += 1
@@ -190,7 +212,7 @@ class PartitionReader:
                 offset=record.offset,
                 index=index,
                 reason=str(refused)[:500],
-                kafka_ms=record.kafka_ms,
+                kafka_ms=record.timestamp,
                 head=head,
             )
         )
@@ -246,3 +268,12 @@ class PartitionReader:
 def known_events(folders: Iterable[Folder]) -> frozenset[str]:
     """The events that any of the definitions names."""
     return frozenset(event for folder in folders for event in folder.events)
+
+
+def _plain_columns(
+    records: Sequence[Record], offsets: list[int], kafka_ms: list[int]
+) -> Columns | None:
+    """Records that hold one event each, of which nothing is to be refused; else None."""
+    found = events.decode_plain([record.value for record in records])
+    ats = None if found is None else events.event_times(found, kafka_ms)
+    return None if found is None or ats is None else Columns(found, ats, offsets, kafka_ms)

@@ -1,8 +1,7 @@
 """Sheets: one SLO's cells of an open chunk, and the digests that are made of them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 
 from app.core import sketch
 from app.core.cells import (
@@ -18,22 +17,27 @@ from app.core.cells import (
     unite,
 )
 from app.core.chunks import Digest
-from app.core.folding import (
-    Entry,
-    Folder,
-    Population,
-    Tally,
-    conversation_of,
-    error_of,
-    example_of,
-    metadata_of,
-    row_of,
-)
+from app.core.evidence import conversation_of, error_of, example_of, metadata_of
+from app.core.folding import Folder, Tally
+from app.core.populations import Population, places_of
 from app.core.sketch import Bins
 from app.core.slos import Clause
 from app.core.slots import COARSE_ROW_S, COARSE_S, FINE_ROW_S, FINE_S, slot_of
 
-_bin_of = lru_cache(maxsize=65536)(sketch.bin_of)
+BINS_KNOWN = 65536
+
+
+class _Bins(dict[float, int]):
+    """Bins by value: a lookup costs a fifth of a logarithm."""
+
+    def __missing__(self, value: float) -> int:
+        if len(self) >= BINS_KNOWN:
+            self.clear()
+        self[value] = index = sketch.bin_of(value)
+        return index
+
+
+_bin_of = _Bins().__getitem__
 
 
 class Rows:
@@ -89,26 +93,25 @@ class Sheet:
         self._coarse = Rows()
         self._gauge: Gauge | None = None
         self._gauge_fresh = False
+        self._names: Counter[tuple[int, str]] = Counter()  # how many a row has of a kind
         self.urgent = False
 
-    def fold(self, populations: Iterable[Population]) -> None:
-        """Count a batch."""
-        definition = self.folder.definition
-        for population in populations:
-            if population.event == definition.gauge:
-                self._read_gauge(population.entries)
-            for clause, tally_of in self.folder.clauses(population.event):
-                tally = tally_of(population)
-                if tally is not None:
-                    self._count(clause, tally)
+    def fold(self, population: Population) -> None:
+        """Count a batch's events of one name."""
+        if population.event == self.folder.definition.gauge:
+            self._read_gauge(population)
+        for clause, tally_of in self.folder.clauses(population.event):
+            tally = tally_of(population)
+            if tally is not None:
+                self._count(clause, tally)
 
     def _count(self, clause: Clause, tally: Tally) -> None:
         fine = tally.population.fine
         if self.folder.definition.distinct:
-            self._unite(clause, tally.bad, fine=fine)
+            self._unite(clause, tally, fine=fine)
         if clause.passes:
             return
-        for slot, counts in tally.by_slot(self.folder.definition.limit):
+        for slot, counts in tally.by_slot():
             self._coarse.count(slot_of(slot, COARSE_ROW_S), slot_of(slot, COARSE_S), counts)
             if fine:
                 self._fine.count(slot_of(slot, FINE_ROW_S), slot, counts)
@@ -116,13 +119,16 @@ class Sheet:
             self._sketch(tally)
         if fine:
             self._tag(tally)
-            self._keep_examples(tally.bad)
+            for row, bad in tally.bad_by_row().items():
+                self._blame(row, tally.population, bad)
 
-    def _unite(self, clause: Clause, bad: list[Entry], *, fine: bool) -> None:
-        for entry in bad:
-            member = Member(passed_at=entry.at) if clause.passes else Member(failed_at=entry.at)
-            members = {conversation_of(entry.event): member}
-            at_s = entry.at // 1000
+    def _unite(self, clause: Clause, tally: Tally, *, fine: bool) -> None:
+        population = tally.population
+        for index in places_of(tally.bad):
+            at = population.ats[index]
+            member = Member(passed_at=at) if clause.passes else Member(failed_at=at)
+            members = {conversation_of(population.events[index]): member}
+            at_s = at // 1000
             self._coarse.unite(slot_of(at_s, COARSE_ROW_S), slot_of(at_s, COARSE_S), members)
             if fine:
                 self._fine.unite(slot_of(at_s, FINE_ROW_S), slot_of(at_s, FINE_S), members)
@@ -130,47 +136,62 @@ class Sheet:
 
     def _sketch(self, tally: Tally) -> None:
         """By fine slot for a day, and by hour for as long as anything is counted."""
-        slots: dict[int, Bins] = {}
-        for slot, index in zip(tally.population.slots, map(_bin_of, tally.values), strict=True):
-            bins = slots.setdefault(slot, {})
-            bins[index] = bins.get(index, 0) + 1
-        for slot, bins in slots.items():
-            row = slot_of(slot, COARSE_ROW_S)
-            self._coarse.sketch(row, row, bins)
+        hours: dict[int, Bins] = {}
+        for slot, begin, end in tally.population.runs:
+            bins = Counter(map(_bin_of, tally.values[begin:end]))
+            sketch.add(hours.setdefault(slot_of(slot, COARSE_ROW_S), {}), bins)
             if tally.population.fine:
                 self._fine.sketch(slot_of(slot, FINE_ROW_S), slot, bins)
+        for hour, by_hour in hours.items():
+            self._coarse.sketch(hour, hour, by_hour)
 
     def _tag(self, tally: Tally) -> None:
-        for kind in ("agent_id", "cli_type"):
-            for (row, name), counts in tally.by_name(kind):
-                self._add_tag(row, kind, name, counts)
-        errors = Counter([(row_of(entry), error_of(entry.event)) for entry in tally.bad])
-        for (row, error), number in errors.items():
-            self._add_tag(row, "error", error, Counts(number, number))
+        for (row, agent, cli), counts in tally.by_holder():
+            self._add_tag(row, "agent_id", agent, counts)
+            self._add_tag(row, "cli_type", cli, counts)
 
     def _add_tag(self, row: int, kind: str, name: str, counts: Counts) -> None:
         if name:
             cells, fresh = self._fine.at(row)
-            tag = _tag_within(cells.tags, kind, name)
+            tag = self._tag_within(row, cells.tags, kind, name)
             cells.tags[tag] = fresh.tags[tag] = cells.tags.get(tag, NOTHING).plus(counts)
 
-    def _keep_examples(self, bad: list[Entry]) -> None:
-        by_row: dict[int, list[Entry]] = {}
-        for entry in bad:
-            by_row.setdefault(row_of(entry), []).append(entry)
-        for row, entries in by_row.items():
-            cells, fresh = self._fine.at(row)
-            last = sorted(entries, key=lambda entry: entry.at)[-EXAMPLES_KEPT:]
-            examples = [example_of(e, self.folder.topic, self._partition) for e in last]
-            cells.examples = newest([*cells.examples, *examples])
-            fresh.examples = list(cells.examples)
-            cells.last_bad_at = fresh.last_bad_at = max(cells.last_bad_at, last[-1].at)
+    def _tag_within(self, row: int, tags: Mapping[str, Counts], kind: str, name: str) -> str:
+        """The tag of a name, or of the others where too many names are known already."""
+        tag = f"{kind}={name[:200]}"
+        if tag in tags:
+            return tag
+        if self._names[row, kind] >= TAGS_KEPT:
+            return f"{kind}={OTHERS}"
+        self._names[row, kind] += 1
+        return tag
 
-    def _read_gauge(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            count = metadata_of(entry.event).count
+    def _blame(self, row: int, population: Population, bad: list[int]) -> None:
+        """Keep the errors of a row's bad events, and the newest events themselves."""
+        for error, number in Counter([error_of(population.events[i]) for i in bad]).items():
+            self._add_tag(row, "error", error, Counts(number, number))
+        cells, fresh = self._fine.at(row)
+        last = sorted(bad, key=population.ats.__getitem__)[-EXAMPLES_KEPT:]
+        examples = [
+            example_of(
+                population.events[i],
+                population.ats[i],
+                self.folder.topic,
+                self._partition,
+                population.offsets[i],
+            )
+            for i in last
+        ]
+        cells.examples = newest([*cells.examples, *examples])
+        fresh.examples = list(cells.examples)
+        cells.last_bad_at = fresh.last_bad_at = max(cells.last_bad_at, population.ats[last[-1]])
+
+    def _read_gauge(self, population: Population) -> None:
+        columns = (population.events, population.ats, population.offsets)
+        for event, at, offset in zip(*columns, strict=True):
+            count = metadata_of(event).count
             if count is not None:
-                gauge = Gauge(entry.at, self._source, entry.offset, count)
+                gauge = Gauge(at, self._source, offset, count)
                 if self._gauge is None or gauge > self._gauge:
                     self._gauge, self._gauge_fresh = gauge, True
 
@@ -197,12 +218,3 @@ class Sheet:
             coarse=coarse,
             gauge=gauge,
         )
-
-
-def _tag_within(tags: Mapping[str, Counts], kind: str, name: str) -> str:
-    """The tag of a name, or of the others where too many names are known already."""
-    tag = f"{kind}={name[:200]}"
-    if tag in tags or len(tags) < TAGS_KEPT:
-        return tag
-    known = sum(other.startswith(f"{kind}=") for other in tags)
-    return tag if known < TAGS_KEPT else f"{kind}={OTHERS}"

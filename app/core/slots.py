@@ -4,6 +4,7 @@ Seconds since the epoch throughout. Fine slots reach back 25 hours, coarse ones 
 holds the slots that are stored together.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 FINE_S = 10
@@ -54,3 +55,9 @@ def trailing(now_ms: int, window_s: int) -> tuple[Grain, Span]:
     end = slot_of(now_s, COARSE_S) + COARSE_S
     begin = -((window_s * 1000 - now_ms) // (COARSE_S * 1000)) * COARSE_S
     return COARSE, Span(begin, end)
+
+
+def extent(times: Iterable[int]) -> tuple[int, int]:
+    """The earliest and the latest. Times of a batch are nearly in order, so sorting is quick."""
+    in_order = sorted(times)
+    return in_order[0], in_order[-1]

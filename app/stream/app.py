@@ -18,7 +18,7 @@ from app.core.vitals import ALERTER
 from app.delivery.dispatcher import Presentation
 from app.delivery.secrets import Secrets
 from app.intake import SESSION_MS
-from app.kafka import topic_name
+from app.kafka import COMPRESSION, topic_name
 from app.metrics import Metrics
 from app.settings import Settings
 from app.stream.accounts import MONTHS
@@ -69,7 +69,7 @@ def faust_app(settings: Settings, part: str) -> faust.App:
         table_standby_replicas=0,
         producer_linger=0.0,
         producer_max_request_size=8_000_000,
-        producer_compression_type="lz4",
+        producer_compression_type=COMPRESSION,
         key_serializer="raw",
         value_serializer="raw",
     )

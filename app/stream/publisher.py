@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from app.core.chunks import Digest, Recounted
 from app.core.history import Told
 from app.core.notices import Notice
-from app.kafka import client_options, topic_name
+from app.kafka import COMPRESSION, client_options, topic_name
 from app.settings import Settings
 from app.stream.pulse import Pulse
 from app.topics import ALERTS, DIGESTS, HISTORY, NOTICES, STATUS, partition_of
@@ -81,7 +81,7 @@ class Publisher:
         producer = AIOKafkaProducer(
             **client_options(self._settings),
             enable_idempotence=True,
-            compression_type="lz4",
+            compression_type=COMPRESSION,
             max_request_size=4_000_000,
         )
         await producer.start()

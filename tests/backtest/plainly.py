@@ -12,11 +12,11 @@ from app.backtest.sources import Slice, Source
 from app.config import Policy
 from app.core import judge as judging
 from app.core import status
-from app.core.folding import group
 from app.core.incidents import Incident
 from app.core.judge import SloState
 from app.core.notices import Notice
 from app.core.ownership import Route
+from app.core.populations import group
 from app.core.slos import Slo
 
 

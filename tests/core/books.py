@@ -63,7 +63,7 @@ class Library:
 
     def read(self, records: Iterable[Record]) -> None:
         """Read records and count them at once."""
-        finals, _ = self.reader.read(records)
+        finals, _ = self.reader.read(list(records))
         for digest in [*finals, *self.reader.digests()]:
             self.books[digest.slo].take(digest)
 

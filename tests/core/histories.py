@@ -138,7 +138,7 @@ def written(lines: Sequence[Line]) -> list[list[Record]]:
         log = logs[line.partition]
         offset = (log[-1].offset + 1 if log else 0) + line.gap
         kafka_ms = max(
-            (log[-1].kafka_ms if log else BEGAN_MS) + line.step_ms, BEGAN_MS - 48 * HOUR_MS
+            (log[-1].timestamp if log else BEGAN_MS) + line.step_ms, BEGAN_MS - 48 * HOUR_MS
         )
         events = [
             event(kind, kafka_ms - line.age_ms, number + i) for i, kind in enumerate(line.kinds)
@@ -542,7 +542,7 @@ class World:
         """One record more in each partition, which nobody counts, ends the last chunk."""
         for log in self.logs:
             last = log[-1] if log else Record(0, BEGAN_MS, None)
-            after = Record(last.offset + SMALL_CHUNK, last.kafka_ms, _encode({"event": "ENDED"}))
+            after = Record(last.offset + SMALL_CHUNK, last.timestamp, _encode({"event": "ENDED"}))
             log.append(after)
 
     def _finish_intake(self) -> None:

@@ -99,8 +99,8 @@ def replay() -> Replay:
         rest = found
         while asked and asked[0] < end_ms:
             at = asked.pop(0)
-            library.read(record for record in rest if record.kafka_ms <= at)
-            rest = [record for record in rest if record.kafka_ms > at]
+            library.read(record for record in rest if record.timestamp <= at)
+            rest = [record for record in rest if record.timestamp > at]
             windows |= counts_at(library, at)
         library.read(rest)
         if found or end_ms >= minute + MINUTE_MS:

@@ -78,7 +78,7 @@ def reading() -> tuple[list[Digest], PartitionReader]:
     reader = PartitionReader(folders, topic=topics.EVENTS, epoch="e1", partition=0, skip=False)
     values = [json.dumps(one).encode() for one in an_hour()]
     values.append(b'{"event": "EXECUTION_COMPLETED", "timestamp": "someday"}')
-    reader.read(Record(offset, NOW, value) for offset, value in enumerate(values))
+    reader.read([Record(offset, NOW, value) for offset, value in enumerate(values)])
     return reader.digests(), reader
 
 
