@@ -113,7 +113,7 @@ def chunk_start(offset: int) -> int:
 def left_out(record: Record, exclusion: Exclusion) -> Record:
     """The record with those events alone that the exclusion takes; it stays where it is."""
     decoded = events.decode(record.value)
-    takes = [_is_taken(event, record.kafka_ms, exclusion) for event in decoded]
+    takes = [_is_taken(event, record.timestamp, exclusion) for event in decoded]
     if all(takes):
         return record
     if not any(takes):

@@ -179,7 +179,7 @@ class Recount:
             await asyncio.sleep(LOOK_S if fetched else 0)
 
     def _count(self, reader: PartitionReader, fetched: list[ConsumerRecord]) -> None:
-        finals, _ = reader.read(self._left_out(fetched))
+        finals, _ = reader.read(list(self._left_out(fetched)))
         for digest in [*finals, *reader.digests()]:
             self._publisher.recount(corrections.negated(digest, self._fingerprint))
 

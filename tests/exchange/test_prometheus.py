@@ -17,8 +17,8 @@ from app.backtest.counting import Book, Evidence
 from app.config import Policy
 from app.core import events
 from app.core import judge as judging
-from app.core.folding import Entry, group
 from app.core.judge import SloState
+from app.core.populations import Entry, group
 from app.core.slos import Slo
 from app.exchange.prometheus import duration, rules_of
 from tests.core.policies import POLICY, ROOT
