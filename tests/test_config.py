@@ -114,7 +114,7 @@ SPOILT_ROUTES = {
     "a condition of two minds": (["escalation", 0, "when"], {"bad_more_than": 5, "mean_grows_by": 0.1}, "give one of bad_more_than and mean_grows_by"),
     "a condition of none": (["escalation", 0, "when"], {}, "give one of bad_more_than and mean_grows_by"),
     "a window that nobody counts": (["escalation", 0, "when"], {"bad_more_than": 5, "window": "12h"}, "routes.latency.escalation.0.when.window: 43200 s is not counted; choose one of 5m, 1h, 6h, 24h, 7d, 30d"),
-    "a slow burn": (["escalation", 0, "rule"], "slow-burn", "routes.latency.escalation.0.rule: Input should be 'breach' or 'fast-burn'"),
+    "a slow burn": (["escalation", 0, "rule"], "slow-burn", "routes.latency.escalation.0.rule: a slow burn escalates to nobody"),
     "an owner without @": (["escalation", 0, "to"], "lead", "routes.latency.escalation.0.to.0: String should match pattern"),
     "the same step twice": (["escalation", 1], {"to": "@platform-lead", "how": "page", "severity": "P1", "after": "30m"}, "routes.latency.escalation.1: the same step as another one"),
 }  # fmt: skip

@@ -73,8 +73,16 @@ def _breach_bound(rule: BreachRule) -> Bound:
 
 
 def _burn_bound(slo: Slo, rule: BurnRule) -> Bound:
-    spent = _spent_bound(slo, rule.consumed, rule.window_s)
     window_s, least = rule.window_s, rule.min_bad
+    if rule.rate is not None:
+        ratio = rule.rate * budgets.error_ratio(slo.objective) * LESS
+
+        def rate(windows: Windows, _: float) -> bool:
+            counts = windows[window_s]
+            return counts.bad >= least and counts.bad >= ratio * counts.total
+
+        return rate
+    spent = _spent_bound(slo, rule.consumed, rule.window_s)
     return lambda windows, allowed: windows[window_s].bad >= least and spent(windows, allowed)
 
 

@@ -336,7 +336,8 @@ def _as_if_good(held: Counts, coming: Counts) -> Counts:
 
 def _windows(slo: Slo, route: Route) -> dict[int, None]:
     """The windows that a judgement depends on, s."""
-    wanted = [slo.breach.window_s, *(rule.window_s for rule in slo.burns), slo.period_s]
+    burns = [window_s for rule in slo.burns for window_s in rule.windows_s]
+    wanted = [slo.breach.window_s, *burns, slo.period_s]
     for step in route.steps:
         if isinstance(step.condition, TooMany):
             wanted.append(step.condition.window_s)

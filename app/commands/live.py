@@ -77,7 +77,7 @@ def _judged(rule: Rule, was: Rule | None, value: float | None) -> str:
 
 def _holds(rule: Rule, value: float) -> bool:
     if isinstance(rule, BurnRule):
-        return value > rule.consumed
+        return value > (rule.consumed if rule.rate is None else rule.rate)
     if rule.measure == "quantile":  # the value is the share that is slower
         return value > error_ratio(rule.quantile)
     return value < rule.threshold if rule.measure == "ratio" else value > rule.threshold

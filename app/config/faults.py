@@ -1,6 +1,6 @@
 """Faults that no single entry shows: between entries, between files, and rules that cannot fire."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from app.config.findings import Fault, Loc
 from app.config.ownership_entries import OwnershipFile, StepEntry
@@ -8,6 +8,7 @@ from app.config.slo_entries import BreachEntry, Common, SloEntry, SlosFile
 from app.core import budgets
 from app.core.figures import SHOWN_WINDOWS_S
 from app.core.ownership import TooMany
+from app.core.slos import family_of
 from app.core.slots import LONGEST_FINE_WINDOW_S
 from app.core.vitals import ALERTER
 
@@ -67,6 +68,14 @@ def _unreachable(at: Loc, one: SloEntry, defaults: Common) -> Iterator[Fault]:
         yield Fault("invalid", (*at, "freeze"), message)
     ratio = budgets.error_ratio(slo.objective)
     for rule in slo.burns:
+        if rule.rate is not None:
+            if rule.rate >= 1 / ratio:
+                message = (
+                    f"can never fire: with every event bad the burn rate is "
+                    f"1 / (1 - {slo.objective}) = {1 / ratio:g}, not more than {rule.rate:g}"
+                )
+                yield Fault("never-fires", (*at, "burn", rule.id), message)
+            continue
         most = rule.window_s / slo.period_s / ratio
         if slo.basis == "time" and rule.consumed >= most:
             message = (
@@ -83,15 +92,17 @@ def _unreachable(at: Loc, one: SloEntry, defaults: Common) -> Iterator[Fault]:
             yield Fault("never-fires", (*at, "burn", rule.id), message)
 
 
-def route_faults(ownership: OwnershipFile, slos: set[str]) -> Iterator[Fault]:
+def route_faults(ownership: OwnershipFile, slos: Collection[str]) -> Iterator[Fault]:
     """What is wrong between the routes, the owners and the SLOs."""
-    for name in sorted(slos | {ALERTER}):
+    known = {*slos, *map(family_of, slos), ALERTER}
+    wanted = [slo for slo in slos if slo not in ownership.routes]  # a group may have its own row
+    for name in sorted({*map(family_of, wanted), ALERTER}):
         if name not in ownership.routes:
             message = "missing; every SLO needs somebody who is told"
             yield Fault("no-route", ("routes", name), message)
     for name, row in ownership.routes.items():
         at: Loc = ("routes", name)
-        if slos and name not in slos | {ALERTER}:
+        if slos and name not in known:
             yield Fault("unknown-slo", at, f"there is no SLO {name!r} in slos.yaml")
         if row.owner not in ownership.owners:
             yield Fault("unknown-owner", (*at, "owner"), f"{row.owner!r} is not among the owners")

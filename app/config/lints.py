@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from operator import itemgetter
 
 from app.config.findings import Fault, Loc
 from app.config.ownership_entries import OwnershipFile, RouteEntry, StepEntry
 from app.config.slo_entries import SlosFile
 from app.core import budgets
 from app.core.signals import wilson_lower
-from app.core.slos import BreachRule, BurnRule, Slo
+from app.core.slos import BreachRule, BurnRule, Slo, family_of
 from app.core.slots import FINE_S
 from app.core.stories import percent, span_words
 
@@ -17,13 +18,14 @@ _MOST_NEEDED = 100_000  # beyond it no window is too long
 
 def slo_lints(slos: SlosFile) -> Iterator[Fault]:
     """Of the SLOs and their rules."""
-    made = [one.slo(slos.defaults) for one in slos.slos]
-    for index, slo in enumerate(made):
+    made = list(slos.made())
+    for index, slo in _families(made):
         at: Loc = ("slos", index)
         own = slos.slos[index].burn or {}
         for rule in slo.burns:
             place: Loc = (*at, "burn", rule.id) if rule.id in own else (*at, "objective")
-            yield from _traffic(place, slo, rule)
+            if rule.rate is None:
+                yield from _traffic(place, slo, rule)
             yield from _thin(place, rule.id, rule.window_s, rule.min_bad)
         yield from _thin(
             (*at, "breach", "window"), "breach", slo.breach.window_s, needed(slo.breach)
@@ -50,8 +52,8 @@ def needed(rule: BreachRule) -> int:
     """The fewest events in the window by which the rule can fire, all of them bad."""
     if rule.measure == "mean":
         return rule.min_total
-    if rule.measure == "distinct":
-        return 1
+    if rule.measure in ("distinct", "count"):
+        return int(rule.threshold) + 1
     allowed = budgets.error_ratio(rule.threshold if rule.measure == "ratio" else rule.quantile)
     number = max(rule.min_bad, 1)
     while number < _MOST_NEEDED and wilson_lower(number, number, rule.confidence) <= allowed:
@@ -75,7 +77,8 @@ def _weaker(at: Loc, slo: Slo) -> Iterator[Fault]:
     """Of two burn rules over one window the one that never says more than the other."""
     for one, other in combinations(slo.burns, 2):
         strict, loose = sorted((one, other), key=lambda rule: (rule.consumed, rule.severity))
-        if one.window_s == other.window_s and strict.severity <= loose.severity:
+        alike = (one.windows_s, one.rate is None) == (other.windows_s, other.rate is None)
+        if alike and strict.severity <= loose.severity:
             yield Fault(
                 "duplicate-rule",
                 (*at, "burn", loose.id),
@@ -84,8 +87,13 @@ def _weaker(at: Loc, slo: Slo) -> Iterator[Fault]:
             )
 
 
-def _same_slos(slos: list[Slo]) -> Iterator[Fault]:
-    for (_, one), (index, other) in combinations(enumerate(slos), 2):
+def _families(made: list[tuple[int, Slo]]) -> Iterator[tuple[int, Slo]]:
+    """One of each entry: its groups differ in nothing that is looked at here."""
+    yield from sorted(dict(made).items(), key=itemgetter(0))
+
+
+def _same_slos(slos: list[tuple[int, Slo]]) -> Iterator[Fault]:
+    for (_, one), (index, other) in combinations(slos, 2):
         if (one.definition, one.objective) == (other.definition, other.objective):
             message = f"counts and promises the same as {one.id}"
             yield Fault("duplicate-slo", ("slos", index, "counts"), message, "warning")
@@ -101,9 +109,10 @@ def route_lints(ownership: OwnershipFile, slos: Mapping[str, Slo]) -> Iterator[F
         elif entry.slack_id is None:
             message = "no slack_id, so a mention in Slack notifies nobody"
             yield Fault("no-slack-id", at, message, "hint")
+    by_row = {**{family_of(slo): found for slo, found in slos.items()}, **slos}
     for name, row in ownership.routes.items():
-        if name in slos:
-            yield from _row_lints(("routes", name), row, slos[name])
+        if name in by_row:
+            yield from _row_lints(("routes", name), row, by_row[name])
 
 
 def _used(ownership: OwnershipFile) -> set[str]:

@@ -13,6 +13,7 @@ from app.config.sources import read
 from app.config.values import Model, Seconds
 from app.core import maintenance
 from app.core.maintenance import Window
+from app.core.slos import family_of
 
 Everything = Literal["all"]
 
@@ -66,8 +67,9 @@ class Maintenance(NamedTuple):
     findings: tuple[Finding, ...] = ()
 
     def of(self, slo: str) -> tuple[Window, ...]:
-        """An SLO's windows."""
-        return tuple(entry.window() for entry in self.windows if entry.is_for(slo))
+        """An SLO's windows; a group has those of its SLO as well."""
+        names = {slo, family_of(slo)}
+        return tuple(e.window() for e in self.windows if any(map(e.is_for, names)))
 
 
 def read_maintenance(path: Path, slos: SlosFile | None) -> Maintenance:
@@ -77,7 +79,9 @@ def read_maintenance(path: Path, slos: SlosFile | None) -> Maintenance:
     found = read(path, MaintenanceFile)
     if found.model is None:
         return Maintenance(findings=found.findings)
-    known = {slo.id for slo in slos.slos} if slos is not None else None
+    known = None
+    if slos is not None:
+        known = {slo.id for slo in slos.slos} | {slo.id for _, slo in slos.made()}
     faults = found.source.findings(maintenance_faults(found.model, known))
     return Maintenance(found.model.windows, (*found.findings, *faults))
 

@@ -1,11 +1,13 @@
 """`ownership.yaml` as it is written, and what the core makes of it."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from app.config.values import Channel, Model, Owner, Seconds, Severity, Window
 from app.core.ownership import Growing, Ownership, Route, Step, TooMany
+from app.core.slos import family_of
 
 SlackId = Annotated[str, Field(pattern=r"^[SUW][A-Z0-9]+$")]
 
@@ -40,6 +42,15 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _step_rule(value: str) -> str:
+    if value == "slow-burn":
+        raise ValueError("a slow burn escalates to nobody; name breach, fast-burn or another rule")
+    return value
+
+
+StepRule = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$"), AfterValidator(_step_rule)]
+
+
 class StepEntry(Model):
     """One step of an escalation: whom, how, when."""
 
@@ -51,7 +62,7 @@ class StepEntry(Model):
     how: Literal["page", "notify"]
     after: Seconds = 0
     severity: Severity | None = None
-    rule: Literal["breach", "fast-burn"] | None = None  # a slow burn escalates to nobody
+    rule: StepRule | None = None
     when: WhenEntry | None = None
 
     def step(self) -> Step:
@@ -86,6 +97,17 @@ class RouteEntry(Model):
     page_p2: bool = False
     stop_on: Literal["resolve", "ack"] = "resolve"
 
+    def route(self, slo: str) -> Route:
+        """As the core takes it."""
+        return Route(
+            slo=slo,
+            owner=self.owner,
+            channel=self.channel,
+            steps=tuple(step.step() for step in self.escalation),
+            page_p2=self.page_p2,
+            stop_on=self.stop_on,
+        )
+
 
 class OwnershipFile(Model):
     """The whole of `ownership.yaml`."""
@@ -94,20 +116,11 @@ class OwnershipFile(Model):
     routes: dict[str, RouteEntry]
     slack_operators: tuple[SlackId, ...] = ()  # whose buttons count
 
-    def ownership(self) -> Ownership:
-        """As the core takes it."""
+    def ownership(self, slos: Iterable[str]) -> Ownership:
+        """As the core takes it: a row for each SLO; a group without its own has its SLO's."""
+        rows = {slo: self.routes.get(slo) or self.routes[family_of(slo)] for slo in slos}
         return Ownership(
-            routes={
-                slo: Route(
-                    slo=slo,
-                    owner=row.owner,
-                    channel=row.channel,
-                    steps=tuple(step.step() for step in row.escalation),
-                    page_p2=row.page_p2,
-                    stop_on=row.stop_on,
-                )
-                for slo, row in self.routes.items()
-            },
+            routes={slo: row.route(slo) for slo, row in {**self.routes, **rows}.items()},
             slack_operators=self.slack_operators,
             slack_ids={name: o.slack_id for name, o in self.owners.items() if o.slack_id},
         )

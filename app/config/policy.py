@@ -67,20 +67,19 @@ def examine(config_dir: Path) -> Examined:
     lints: tuple[Finding, ...] = ()
     if slos.model is not None:
         made = {
-            slo.id: replace(slo.slo(slos.model.defaults), maintenance=windows.of(slo.id))
-            for slo in slos.model.slos
+            slo.id: replace(slo, maintenance=windows.of(slo.id)) for _, slo in slos.model.made()
         }
         lints += slos.source.findings(slo_lints(slos.model))
     if ownership.model is not None:
         lints += ownership.source.findings(route_lints(ownership.model, made))
     if errors or slos.model is None or ownership.model is None:
         return Examined(None, (*errors, *lints))
-    return Examined(Policy(made, ownership.model.ownership()), lints)
+    return Examined(Policy(made, ownership.model.ownership(made)), lints)
 
 
 def _faults(slos: Read[SlosFile], ownership: Read[OwnershipFile]) -> Iterator[Finding]:
     if slos.model is not None:
         yield from slos.source.findings(slo_faults(slos.model))
     if ownership.model is not None:
-        names = {slo.id for slo in slos.model.slos} if slos.model is not None else set[str]()
+        names = [slo.id for _, slo in slos.model.made()] if slos.model is not None else []
         yield from ownership.source.findings(route_faults(ownership.model, names))

@@ -1,8 +1,12 @@
 """`slos.yaml` as it is written, and what the core makes of it."""
 
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from msgspec.structs import replace
+from pydantic import BeforeValidator, Field, model_validator
 
 from app.config.values import (
     Conditions,
@@ -18,6 +22,7 @@ from app.core.slos import (
     BreachRule,
     BurnRule,
     Clause,
+    Condition,
     Definition,
     FreezeRule,
     Headline,
@@ -25,25 +30,48 @@ from app.core.slos import (
     Slo,
 )
 
+PERIOD_S = 30 * 86_400
+Preset = Literal["google-30d"]
+GROUPS_MOST = 50
+OTHER = "other"
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Events = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...]),
+    Field(min_length=1),
+]
+GroupField = Annotated[str, Field(pattern=r"^(cli_type|agent_id)$")]
+GroupValues = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=60)], ...],
+    Field(min_length=1, max_length=GROUPS_MOST),
+]
+RuleId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+
 
 class CountEntry(Model):
     """Which events are counted, and which of them are bad."""
 
-    event: str
+    event: Events
     where: Conditions = ()
     bad_when: Conditions | Literal["always"] = ()
     passes: bool = False
 
-    def clause(self) -> Clause:
-        """As the core takes it."""
+    def clauses(self, *, within: Conditions = ()) -> Iterator[Clause]:
+        """As the core takes it, one for each event; `within`: the group's own conditions."""
         always = self.bad_when == "always"
-        return Clause(
-            event=self.event,
-            where=self.where,
-            bad_when=() if isinstance(self.bad_when, str) else self.bad_when,
-            always_bad=always or self.passes,
-            passes=self.passes,
-        )
+        for event in self.event:
+            yield Clause(
+                event=event,
+                where=(*self.where, *within),
+                bad_when=() if isinstance(self.bad_when, str) else self.bad_when,
+                always_bad=always or self.passes,
+                passes=self.passes,
+            )
 
 
 class HeadlineEntry(Model):
@@ -52,7 +80,7 @@ class HeadlineEntry(Model):
     kind: Measure
     target: float
     window: Window
-    unit: Literal["ratio", "ms", "MB"]
+    unit: Literal["ratio", "ms", "MB", "count"]
 
 
 class BreachEntry(Model):
@@ -86,26 +114,53 @@ class BreachEntry(Model):
 
 
 class BurnEntry(Model):
-    """The share of the error budget that a window has spent, against a threshold."""
+    """How fast the error budget goes: a share of it in a window, or a burn rate over it."""
 
-    consumed: Annotated[float, Field(gt=0)]
+    consumed: Annotated[float, Field(gt=0)] | None = None
+    rate: Annotated[float, Field(gt=0)] | None = None
     window: Window
+    short_window: Window | None = None
     severity: Severity
     min_bad: Annotated[int, Field(ge=0)] = 3
     for_: Seconds = Field(default=0, alias="for")
     keep_firing_for: Seconds = 300
 
-    def rule(self, name: str) -> BurnRule:
+    @model_validator(mode="after")
+    def _one_threshold(self) -> Self:
+        if (self.consumed is None) == (self.rate is None):
+            raise ValueError("give one of consumed and rate")
+        if self.short_window is not None and self.short_window >= self.window:
+            raise ValueError("short_window must be shorter than window")
+        return self
+
+    def rule(self, name: str, period_s: int) -> BurnRule:
         """As the core takes it."""
+        consumed = self.consumed or (self.rate or 0.0) * self.window / period_s
         return BurnRule(
             id=name,
-            consumed=self.consumed,
+            consumed=consumed,
+            rate=self.rate,
             window_s=self.window,
+            short_window_s=self.short_window,
             severity=self.severity,
             min_bad=self.min_bad,
             for_s=self.for_,
             keep_firing_s=self.keep_firing_for,
         )
+
+
+_PRESETS: dict[str, dict[str, dict[str, object]]] = {
+    "google-30d": {  # the SRE Workbook's recommendation for 30 days: 2 %, 5 %, 10 % of the budget
+        "fast-burn": {"rate": 14.4, "window": "1h", "short_window": "5m", "severity": "P1"},
+        "medium-burn": {"rate": 6, "window": "6h", "short_window": "30m", "severity": "P1"},
+        "slow-burn": {"rate": 1, "window": "3d", "short_window": "6h", "severity": "P2"},
+    },
+}
+PRESETS = {
+    preset: {name: BurnEntry.model_validate(rule) for name, rule in rules.items()}
+    for preset, rules in _PRESETS.items()
+}
+"""Sets of burn rules by name; what a file says beside a preset adds to it or replaces a rule."""
 
 
 class FreezeEntry(Model):
@@ -126,7 +181,8 @@ class Common(Model):
     repage: Seconds | None = None
     flapping_after: Annotated[int, Field(ge=1)] | None = None
     flapping_quiet: Seconds | None = None
-    burn: dict[Literal["fast-burn", "slow-burn"], BurnEntry] | None = None
+    preset: Preset | None = None
+    burn: dict[RuleId, BurnEntry] | None = None
     freeze: FreezeEntry | None = None
 
 
@@ -137,6 +193,7 @@ class SloEntry(Common):
     title: str
     objective: Share
     counts: Annotated[tuple[CountEntry, ...], Field(min_length=1)]
+    by: Annotated[dict[GroupField, GroupValues], Field(min_length=1, max_length=1)] | None = None
     headline: HeadlineEntry
     breach: BreachEntry
     value: Value | None = None
@@ -146,10 +203,20 @@ class SloEntry(Common):
     quantile_windows: tuple[Window, ...] = ()
     absent_for: Seconds | None = None
 
-    def definition(self) -> Definition:
-        """What it counts."""
+    @model_validator(mode="after")
+    def _groupable(self) -> Self:
+        if self.by and (self.gauge or self.distinct):
+            raise ValueError("by: conversations and their number cannot be grouped")
+        names = [_group_name(value) for values in (self.by or {}).values() for value in values]
+        if names and len({*names, OTHER}) <= len(names):
+            raise ValueError(f"by: two values make the same id, or one is called {OTHER}")
+        return self
+
+    def definition(self, within: tuple[Condition, ...] = ()) -> Definition:
+        """What it counts; `within`: the conditions of one of its groups."""
+        counts = (count.clauses(within=within) for count in self.counts)
         return Definition(
-            clauses=tuple(count.clause() for count in self.counts),
+            clauses=tuple(chain.from_iterable(counts)),
             value=self.value,
             limit=self.breach.threshold if self.breach.measure == "quantile" else None,
             sketch=self.sketch,
@@ -157,15 +224,39 @@ class SloEntry(Common):
             gauge=self.gauge,
         )
 
+    def _burns(self, defaults: Common) -> dict[str, BurnEntry]:
+        """Its own preset, else what is the same for all; what it says itself adds or replaces."""
+        own = self.burn or {}
+        if self.preset is not None:
+            return PRESETS[self.preset] | own
+        shared = PRESETS[defaults.preset] if defaults.preset else {}
+        return shared | (defaults.burn or {}) | own
+
+    def slos(self, defaults: Common) -> Iterator[Slo]:
+        """As the core takes it: itself, or one for each of its groups and one for all others."""
+        whole = self.slo(defaults)
+        if not self.by:
+            yield whole
+            return
+        (field, values), *_ = self.by.items()
+        named = [(_group_name(value), Condition(field, "==", value)) for value in values]
+        for name, condition in (*named, (OTHER, Condition(field, "not in", values))):
+            yield replace(
+                whole,
+                id=f"{self.id}:{name}",
+                title=f"{self.title} ({name})",
+                definition=self.definition((condition,)),
+            )
+
     def slo(self, defaults: Common) -> Slo:
-        """As the core takes it, with the defaults where it says nothing itself."""
+        """The whole of it, with the defaults where it says nothing itself."""
 
         def either(name: str) -> Any:  # noqa: ANN401 - whatever the field holds
             own = getattr(self, name)
             return own if own is not None else getattr(defaults, name)
 
         burnable = self.objective < 1
-        burns = {**(defaults.burn or {}), **(self.burn or {})} if burnable else {}
+        burns = self._burns(defaults) if burnable else {}
         freeze = either("freeze") if burnable else None
         chosen = {
             "period_s": either("period"),
@@ -189,7 +280,9 @@ class SloEntry(Common):
             ),
             definition=self.definition(),
             breach=self.breach.rule(),
-            burns=tuple(rule.rule(name) for name, rule in burns.items()),
+            burns=tuple(
+                rule.rule(name, either("period") or PERIOD_S) for name, rule in burns.items()
+            ),
             freeze=FreezeRule(consumed=freeze.consumed, lifts_below=freeze.lifts_below)
             if freeze
             else None,
@@ -199,8 +292,19 @@ class SloEntry(Common):
         )
 
 
+def _group_name(value: str) -> str:
+    """A group's part of the id: "Claude Code" → "claude-code"."""
+    return re.sub(r"[^a-z0-9.]+", "-", value.lower()).strip("-") or OTHER
+
+
 class SlosFile(Model):
     """The whole of `slos.yaml`."""
 
     defaults: Common = Common()
     slos: Annotated[tuple[SloEntry, ...], Field(min_length=1)]
+
+    def made(self) -> Iterator[tuple[int, Slo]]:
+        """Every SLO with the number of its entry; an entry with groups makes several."""
+        for index, entry in enumerate(self.slos):
+            for slo in entry.slos(self.defaults):
+                yield index, slo

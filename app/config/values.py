@@ -38,20 +38,28 @@ _NUMBERS = {
 }
 _VALUES = {"duration_ms", "metadata.memoryMB", "metadata.count"}  # bounded when decoded
 _FIELDS = {*Event.__struct_fields__} | {f"metadata.{n}" for n in Metadata.__struct_fields__}
-_CONDITION = re.compile(r"\s*([\w.]+)\s*(==|!=|>=|<=|>|<)\s*(.+?)\s*")
+_CONDITION = re.compile(r"\s*([\w.]+)(?:\s*(==|!=|>=|<=|>|<)\s*|\s+(not in|in)\s+)(.+?)\s*")
 
 
 def _condition(value: object) -> Condition:
     match = _CONDITION.fullmatch(str(value))
     if match is None:
         raise ValueError(f"{value!r} is no condition: write FIELD OPERATOR VALUE")
-    field, operator, text = match.groups()
+    field, comparison, membership, text = match.groups()
     if field not in _FIELDS:
         raise ValueError(f"unknown field {field!r}; known are {', '.join(sorted(_FIELDS))}")
+    if membership:
+        return Condition(field, _checked_operator(membership), _several(text))
     literal = _literal(text)
-    if operator not in ("==", "!="):
-        _check_order(field, operator, literal)
-    return Condition(field, _checked_operator(operator), literal)
+    if comparison not in ("==", "!="):
+        _check_order(field, comparison, literal)
+    return Condition(field, _checked_operator(comparison), literal)
+
+
+def _several(text: str) -> tuple[float | str, ...]:
+    if not (text.startswith("[") and text.endswith("]")):
+        raise ValueError(f"{text!r} is no list: write [A, B]")
+    return tuple(_literal(part.strip()) for part in text[1:-1].split(",") if part.strip())
 
 
 def _literal(text: str) -> float | str:

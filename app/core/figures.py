@@ -34,7 +34,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 def read(slo: Slo, ledger: Ledger, now: int) -> Figures:
     """All figures of one SLO at a judge time (ms)."""
     wanted = {slo.breach.window_s, slo.headline.window_s, slo.period_s, GROWTH_S, 2 * GROWTH_S}
-    wanted |= set(SHOWN_WINDOWS_S.values()) | {rule.window_s for rule in slo.burns}
+    wanted |= set(SHOWN_WINDOWS_S.values())
+    wanted |= {window_s for rule in slo.burns for window_s in rule.windows_s}
     windows = {window_s: _counts(slo, ledger, now, window_s) for window_s in wanted}
     failing = ledger.members(now, _DAY_S) if slo.definition.distinct else {}
     return Figures(

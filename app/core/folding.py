@@ -56,6 +56,8 @@ _TURNED: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.le,
     "<": operator.gt,
     "<=": operator.ge,
+    "in": operator.contains,
+    "not in": lambda literals, value: value not in literals,
 }
 """Each comparison with its sides exchanged: the literal comes first, so that it can be bound."""
 
@@ -63,10 +65,10 @@ _TURNED: dict[str, Callable[[Any, Any], bool]] = {
 def mask_of(condition: Condition) -> Mask:
     """A condition as a function that says of every entry whether it holds.
 
-    A missing field meets only `!=`.
+    A missing field meets only `!=` and `not in`.
     """
     field, holds = condition.field, partial(_TURNED[condition.operator], condition.literal)
-    if condition.operator in {"==", "!="}:
+    if condition.operator not in {">", ">=", "<", "<="}:
         return lambda population: list(map(holds, population.column(field)))
 
     def mask(population: Population) -> list[bool]:

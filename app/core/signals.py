@@ -83,7 +83,12 @@ def _mean(rule: BreachRule, counts: Counts) -> Signal:
     return _signal(rule, counts, value, true=value > rule.threshold, held_by=held)
 
 
-_MEASURES = {"ratio": _ratio, "quantile": _quantile, "mean": _mean}
+def _count(rule: BreachRule, counts: Counts) -> Signal:
+    """So many bad events: an account like a budget, not an estimate, so no guard holds it back."""
+    return _signal(rule, counts, counts.bad, true=counts.bad > rule.threshold)
+
+
+_MEASURES = {"ratio": _ratio, "quantile": _quantile, "mean": _mean, "count": _count}
 
 
 def _rare(rule: BreachRule, hits: int, total: int, allowed: float) -> str | None:
@@ -114,32 +119,52 @@ def _signal(
         threshold=rule.threshold,
         true=true,
         held_by=held_by if true else None,
-        may_clear=counts.total >= CLEAR_EVENTS or rule.measure == "distinct",
+        may_clear=counts.total >= CLEAR_EVENTS or rule.measure in ("distinct", "count"),
         counts=counts,
     )
 
 
 def burn(slo: Slo, rule: BurnRule, figures: Figures) -> Signal:
-    """The share of the budget that the rule's window has spent."""
+    """The share of the budget that the rule's window has spent, or its burn rate."""
     counts = figures.windows[rule.window_s]
     allowed = figures.budget.allowed
-    value = budgets.consumed(slo, counts, rule.window_s, allowed) if counts.total else None
-    true = None if value is None else value > rule.consumed
+    threshold = rule.consumed if rule.rate is None else rule.rate
+    values = [_burning(slo, rule, figures, window_s) for window_s in rule.windows_s]
+    value = values[0]
     held = None
     if allowed < slo.min_allowed_bad:
         held = "budget-too-small"
     elif counts.bad < rule.min_bad:
         held = "min-bad"
+    true = _all_above(values, threshold)
     return Signal(
         rule=rule.id,
         severity=rule.severity,
         window_s=rule.window_s,
         value=value,
-        threshold=rule.consumed,
+        threshold=threshold,
         true=true,
         held_by=held if true else None,
         counts=counts,
     )
+
+
+def _burning(slo: Slo, rule: BurnRule, figures: Figures, window_s: int) -> float | None:
+    counts = figures.windows[window_s]
+    if not counts.total:
+        return None
+    if rule.rate is not None:
+        return budgets.burn_rate(counts, slo.objective)
+    share = budgets.consumed(slo, counts, window_s, figures.budget.allowed)
+    # what a short window must have spent is its part of what the long one may
+    return None if share is None else share * rule.window_s / window_s
+
+
+def _all_above(values: list[float | None], threshold: float) -> bool | None:
+    """Whether all are above it; None where one says nothing and no other is below."""
+    if any(value is not None and value <= threshold for value in values):
+        return False
+    return None if None in values else True
 
 
 def read(slo: Slo, figures: Figures) -> tuple[Signal, ...]:

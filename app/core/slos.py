@@ -8,16 +8,20 @@ import msgspec
 from app.core.maintenance import Window
 from app.core.notices import Severity
 
-Operator = Literal["==", "!=", ">", ">=", "<", "<="]
+Operator = Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in"]
+Literal_ = float | int | str
 EvidenceField = Literal["agent_id", "cli_type", "error"]
 
 
 class Condition(msgspec.Struct, frozen=True, array_like=True):
-    """A comparison of one field of an event with a literal; a missing field meets only `!=`."""
+    """A comparison of one field of an event with a literal, or with several.
+
+    A missing field meets only `!=` and `not in`.
+    """
 
     field: str  # a column, or "metadata.NAME"
     operator: Operator
-    literal: float | int | str
+    literal: Literal_ | tuple[Literal_, ...]
 
 
 class Clause(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +49,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:8]
 
 
-Measure = Literal["ratio", "quantile", "mean", "distinct"]
+Measure = Literal["ratio", "quantile", "mean", "distinct", "count"]
 
 
 class BreachRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +57,7 @@ class BreachRule(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str = "breach"
     measure: Measure
-    threshold: float  # ratio: good / total below it; quantile and mean: the value above it
+    threshold: float  # ratio: good / total below it; all others: the value above it
     window_s: int
     severity: Severity
     quantile: float = 0.95
@@ -65,15 +69,30 @@ class BreachRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BurnRule(msgspec.Struct, frozen=True, kw_only=True):
-    """The share of the error budget that a window has spent, against a threshold."""
+    """How fast the error budget goes, against a threshold: a share of it, or a burn rate.
+
+    With a short window the threshold must be crossed there as well, so that the rule clears soon
+    after the burning stops (Google's SRE Workbook, chapter 5: multiwindow, multi-burn-rate).
+    """
 
     id: str  # "fast-burn", "slow-burn"
     consumed: float  # seed: > 10 % in 1 hour, > 50 % in 7 days
     window_s: int
+    rate: float | None = None  # a burn rate, judged in place of the share consumed
+    short_window_s: int | None = None
     severity: Severity
     min_bad: int = 3
     for_s: int = 0
     keep_firing_s: int = 300
+
+    @property
+    def windows_s(self) -> tuple[int, ...]:
+        """The windows that it looks at, the long one first."""
+        return (
+            (self.window_s,)
+            if self.short_window_s is None
+            else (self.window_s, self.short_window_s)
+        )
 
 
 class FreezeRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +109,12 @@ class Headline(msgspec.Struct, frozen=True, kw_only=True):
     kind: Measure
     target: float
     window_s: int
-    unit: Literal["ratio", "ms", "MB"]
+    unit: Literal["ratio", "ms", "MB", "count"]
+
+
+def family_of(slo: str) -> str:
+    """The SLO that a group belongs to: availability:gemini → availability."""
+    return slo.partition(":")[0]
 
 
 class Slo(msgspec.Struct, frozen=True, kw_only=True):

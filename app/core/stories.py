@@ -22,7 +22,7 @@ from app.core.notices import (
 )
 from app.core.ownership import Route
 from app.core.signals import Signal
-from app.core.slos import BreachRule, EvidenceField, Measure, Slo
+from app.core.slos import BreachRule, EvidenceField, Measure, Slo, family_of
 
 CONTRIBUTORS_TOLD = 3
 EXAMPLES_TOLD = 5
@@ -55,10 +55,12 @@ class _Told(NamedTuple):
 
 
 _BUDGET = _Told("error budget consumed", ">", "ratio")
+_RATE = _Told("burn rate", ">", "count")
 _BREACHES: dict[Measure, _Told] = {
     "ratio": _Told("good / total", "<", "ratio"),
     "mean": _Told("mean", ">", "MB"),
     "distinct": _Told("failing conversations", ">", "count"),
+    "count": _Told("bad events", ">", "count"),
 }
 
 
@@ -68,7 +70,9 @@ def finding(slo: Slo, signal: Signal) -> Finding:
     if signal.rule == slo.breach.id and slo.breach.measure == "quantile":
         told, threshold, bad = _quantile(slo.breach), _slower(slo.breach), signal.counts.over
     elif signal.rule == slo.breach.id:
-        told = _BREACHES[slo.breach.measure]
+        told = _of_breach(slo)
+    elif _is_rate(slo, signal.rule):
+        told = _RATE
     return Finding(
         rule=signal.rule,
         severity=signal.severity,
@@ -81,6 +85,17 @@ def finding(slo: Slo, signal: Signal) -> Finding:
         bad=bad,
         total=signal.counts.total,
     )
+
+
+def _of_breach(slo: Slo) -> _Told:
+    told = _BREACHES[slo.breach.measure]
+    if slo.breach.measure == "mean" and slo.headline.unit != "ratio":
+        return told._replace(unit=slo.headline.unit)
+    return told
+
+
+def _is_rate(slo: Slo, rule: str) -> bool:
+    return any(burn.id == rule and burn.rate is not None for burn in slo.burns)
 
 
 def _slower(rule: BreachRule) -> float:
@@ -101,38 +116,49 @@ def headline(slo: Slo, signals: Sequence[Signal], firing: Sequence[str]) -> str:
 
 def _sentence(slo: Slo, signal: Signal) -> str:
     window = span_words(signal.window_s)
+    if _is_rate(slo, signal.rule):
+        rate = f"burn rate {signal.value or 0.0:.3g} over the last {window}"
+        return f"{slo.title}: {rate} (limit {signal.threshold:g})"
     if signal.rule != slo.breach.id:
         spent, limit = percent(signal.value or 0.0), percent(signal.threshold)
         return f"{slo.title}: {spent} of the error budget went in the last {window} (limit {limit})"
-    return f"{slo.title}: {_SENTENCES[slo.breach.measure](slo.breach, signal, window)}"
+    return f"{slo.title}: {_SENTENCES[slo.breach.measure](slo, signal, window)}"
 
 
-def _of_ratio(_: BreachRule, signal: Signal, window: str) -> str:
+def _of_ratio(_: Slo, signal: Signal, window: str) -> str:
     good, limit = percent(signal.value or 0.0), percent(signal.threshold)
     return f"{good} of {signal.counts.total} good in the last {window} (limit {limit})"
 
 
-def _of_quantile(rule: BreachRule, signal: Signal, window: str) -> str:
+def _of_quantile(slo: Slo, signal: Signal, window: str) -> str:
+    rule = slo.breach
     limit = f"{rule.threshold / 1000:g} s"
     slow = f"{signal.counts.over} of {signal.counts.total} took longer than {limit}"
     return f"P{rule.quantile * 100:g} above {limit} over the last {window}, {slow}"
 
 
-def _of_mean(_: BreachRule, signal: Signal, window: str) -> str:
+def _of_mean(slo: Slo, signal: Signal, window: str) -> str:
+    unit = {"ms": " ms", "count": ""}.get(slo.headline.unit, " MB")
     mean, limit = signal.value or 0.0, signal.threshold
-    return f"mean of {mean:.0f} MB over the last {window} (limit {limit:.0f} MB)"
+    return f"mean of {mean:.0f}{unit} over the last {window} (limit {limit:.0f}{unit})"
 
 
-def _of_distinct(_: BreachRule, signal: Signal, window: str) -> str:
+def _of_count(_: Slo, signal: Signal, window: str) -> str:
+    bad = signal.counts.bad
+    return f"{bad} bad event{'s'[: bad != 1]} in the last {window} (limit {signal.threshold:g})"
+
+
+def _of_distinct(_: Slo, signal: Signal, window: str) -> str:
     failing = signal.counts.bad
     return f"{failing} conversation{'s'[: failing != 1]} failed in the last {window}"
 
 
-_SENTENCES: dict[Measure, Callable[[BreachRule, Signal, str], str]] = {
+_SENTENCES: dict[Measure, Callable[[Slo, Signal, str], str]] = {
     "ratio": _of_ratio,
     "quantile": _of_quantile,
     "mean": _of_mean,
     "distinct": _of_distinct,
+    "count": _of_count,
 }
 
 
@@ -228,7 +254,7 @@ def tell(
 
 def runbook_of(slo: Slo, incident: Incident) -> str:
     """The runbook that fits: the SLO's own, or that of the slow burn."""
-    return "slow-burn" if incident.lane == "slow-burn" else slo.id
+    return "slow-burn" if incident.lane == "slow-burn" else family_of(slo.id)
 
 
 def _examples(ledger: Ledger, now: int, window_s: int) -> tuple[Example, ...]:

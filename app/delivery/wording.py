@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
 from app.core.notices import Kind, Notice
+from app.core.slos import family_of
 from app.delivery import words
 from app.delivery.specimen import specimen
 
@@ -185,7 +186,7 @@ def _fault(env: ImmutableSandboxedEnvironment, name: str, told: dict[str, Any]) 
 def _context(notice: Notice, voice: Voice, addresses: Addresses) -> dict[str, Any]:
     """What templates see: the notice, functions for numbers, functions for markup."""
     story = notice.story
-    things, did = SLO_WORDS.get(notice.slo, ("events", "were good"))
+    things, did = SLO_WORDS.get(family_of(notice.slo), ("events", "were good"))
     return {
         "notice": notice,
         "story": story,
@@ -233,7 +234,7 @@ def destination_name(destination: str) -> str:
 
 def _unit(notice: Notice) -> str:
     told = [f.unit for f in notice.story.findings if f.unit in ("ms", "MB")]
-    return told[0] if told else _UNITS.get(notice.slo, "")
+    return told[0] if told else _UNITS.get(family_of(notice.slo), "")
 
 
 def _lasted_s(notice: Notice) -> float | None:

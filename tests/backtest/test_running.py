@@ -5,10 +5,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from app.backtest.running import run, wanted_events
 from app.backtest.sources import TAIL_S, databases, json_lines
 from app.bridge import replay
+from app.config import Policy
+from app.config.slo_entries import PERIOD_S, PRESETS
 from app.core.notices import Notice
 from app.errors import UserError
 from app.local.demo import write_demo
@@ -47,6 +50,20 @@ def test_judging_where_something_changes_gives_what_judging_all_the_time_gives(
 ) -> None:
     random = Random(seed)
     policy, events = random_policy(random), random_events(random)
+    assert run(lines_of(events), [policy]).outcomes[0] == run_plainly(lines_of(events), policy)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_two_windows_are_looked_at_where_either_changes(seed: int) -> None:
+    random = Random(seed)
+    policy, events = random_policy(random), random_events(random)
+    rules = PRESETS["google-30d"].items()
+    burns = tuple(rule.rule(name, PERIOD_S) for name, rule in rules)
+    slow = tuple(replace(rule, rate=(rule.rate or 0) / 8, min_bad=1) for rule in burns)
+    slos = {
+        name: replace(slo, burns=slow) if slo.burns else slo for name, slo in policy.slos.items()
+    }
+    policy = Policy(slos, policy.ownership)
     assert run(lines_of(events), [policy]).outcomes[0] == run_plainly(lines_of(events), policy)
 
 
