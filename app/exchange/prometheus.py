@@ -23,7 +23,12 @@ HALF = 0.5
 
 Rule = dict[str, Any]
 
-_HITS = {"ratio": "bad_events", "quantile": "over_events", "distinct": "bad_events"}
+_HITS = {
+    "ratio": "bad_events",
+    "quantile": "over_events",
+    "distinct": "bad_events",
+    "count": "bad_events",
+}
 _CURRENT_S = 300
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
@@ -68,7 +73,8 @@ def duration(seconds: int) -> str:
 def _windows(slo: Slo) -> Iterator[Rule]:
     """Every window that a rule asks for, by what it asks of it."""
     breach, measure = slo.breach, slo.breach.measure
-    lengths = {_CURRENT_S, slo.period_s, *(rule.window_s for rule in slo.burns)}
+    burns = {window_s for rule in slo.burns for window_s in rule.windows_s}
+    lengths = {_CURRENT_S, slo.period_s, *burns}
     ratios = dict.fromkeys(sorted(lengths), "bad_events")
     for window_s in sorted({*lengths, breach.window_s}):
         yield _increase(slo, "events", window_s)
@@ -81,7 +87,7 @@ def _windows(slo: Slo) -> Iterator[Rule]:
     if measure == "mean":
         yield _increase(slo, "value", breach.window_s)
         yield _ratio(slo, "mean", "value", breach.window_s)
-    if measure == "distinct" and breach.window_s not in ratios:
+    if measure in ("distinct", "count") and breach.window_s not in ratios:
         yield _increase(slo, "bad_events", breach.window_s)
     if measure in ("ratio", "quantile"):
         yield _certain(slo, breach)
@@ -157,7 +163,7 @@ def _breach(slo: Slo, rule: BreachRule) -> tuple[str, list[str]]:
         mean = _series(slo, f"slo:mean:mean{window}")
         return f"{mean} > {rule.threshold:g}", [f"{events} > {rule.min_total - HALF:g}"]
     hits = _series(slo, f"slo:{_HITS[rule.measure]}:increase{window}")
-    if rule.measure == "distinct":
+    if rule.measure in ("distinct", "count"):
         return f"{hits} > {rule.threshold + HALF:g}", []
     share, name = rule.threshold, "sli_error"
     if rule.measure == "quantile":
@@ -168,11 +174,12 @@ def _breach(slo: Slo, rule: BreachRule) -> tuple[str, list[str]]:
 
 
 def _burn(slo: Slo, rule: BurnRule) -> tuple[str, list[str]]:
-    window = duration(rule.window_s)
-    share = rule.consumed * slo.period_s / rule.window_s * budgets.error_ratio(slo.objective)
-    ratio = _series(slo, f"slo:sli_error:ratio_rate{window}")
-    bad = _series(slo, f"slo:bad_events:increase{window}")
-    return f"{ratio} > {share:.9g}", [f"{bad} > {rule.min_bad - HALF:g}"]
+    rate = rule.consumed * slo.period_s / rule.window_s if rule.rate is None else rule.rate
+    share = rate * budgets.error_ratio(slo.objective)
+    ratios = [_series(slo, f"slo:sli_error:ratio_rate{duration(w)}") for w in rule.windows_s]
+    bad = _series(slo, f"slo:bad_events:increase{duration(rule.window_s)}")
+    holds = " and ".join(f"{ratio} > {share:.9g}" for ratio in ratios)
+    return holds, [f"{bad} > {rule.min_bad - HALF:g}"]
 
 
 def _alert(

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from app.backtest.counting import Book, Evidence
 from app.config import Policy
+from app.config.slo_entries import PERIOD_S, PRESETS
 from app.core import events
 from app.core import judge as judging
 from app.core.judge import SloState
@@ -201,6 +202,25 @@ def test_the_rules_decide_as_the_rate_based_judge_does(seed: int, tmp_path: Path
     assert len(at) > 100
     assert len({found[minute] for minute in at}) > 5
     told = promtool(tmp_path, rules, asked_of(done, found, at))
+    assert told.returncode == 0, (told.stdout + told.stderr)[:3000]
+
+
+@pytest.mark.slow
+def test_two_windows_decide_as_the_judge_does(tmp_path: Path) -> None:
+    """The workbook's preset on availability; no quiet minute empties its short window."""
+    plain = policy()
+    rules = PRESETS["google-30d"].items()
+    burns = tuple(rule.rule(name, PERIOD_S) for name, rule in rules)
+    slo = replace(plain.slos["availability"], burns=burns)
+    judged = Policy(plain.slos | {slo.id: slo}, plain.ownership)
+    done = [minute or [Execution(60 * n, failed=False, duration_ms=4000, memory_mb=300)]
+            for n, minute in enumerate(minutes(Random(3)))]  # fmt: skip
+    written, _ = rules_of(judged)
+    found, at = steady(judged, done)
+    at = at[::5]
+    seen = {one for minute in at for one in found[minute]}
+    assert {("availability", rule) for rule in ("fast-burn", "medium-burn", "slow-burn")} <= seen
+    told = promtool(tmp_path, written, asked_of(done, found, at))
     assert told.returncode == 0, (told.stdout + told.stderr)[:3000]
 
 
