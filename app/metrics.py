@@ -25,6 +25,8 @@ _SLO_COUNTERS = {
 
 DETECTION_BUCKETS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 30, 300)
 
+ANSWER_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10)
+
 
 class Metrics:
     """All metrics of one worker, in a registry of their own."""
@@ -168,6 +170,19 @@ class Metrics:
             ("destination", "outcome"),
             registry=self.registry,
         )
+        self.refusals = Counter(
+            "burnrate_notification_failures",
+            "Attempts that were not accepted, by cause: a status, an error of Slack's, a time-out",
+            ("destination", "cause"),
+            registry=self.registry,
+        )
+        self.answer_seconds = Histogram(
+            "burnrate_notification_seconds",
+            "From a request to the destination's answer",
+            ("destination",),
+            buckets=ANSWER_BUCKETS_S,
+            registry=self.registry,
+        )
         self.unconfigured = Gauge(
             "burnrate_destination_unconfigured",
             "1 where a destination has no secret and is printed only",
@@ -194,7 +209,7 @@ class Metrics:
         )
         self.detection = Histogram(
             "burnrate_detection_seconds",
-            "From the judgement that triggers to the destination's answer",
+            "From the newest failing event to the answer of a destination that is told of it",
             buckets=DETECTION_BUCKETS_S,
             registry=self.registry,
         )

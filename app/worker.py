@@ -155,6 +155,7 @@ def presentation(settings: Settings, policy: Policy) -> Presentation:
         wording=Wording(settings.config_dir / "templates"),
         addresses=Addresses(page_url=settings.page_url(), slack_ids=policy.ownership.slack_ids),
         elsewhere=elsewhere(policy.ownership),
+        destinations=policy.ownership.destinations(),
         events_url=settings.pagerduty_url,
         slack_url=settings.slack_url,
     )

@@ -9,7 +9,7 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,7 @@ class Server:
         self.arrivals: list[Arrival] = []
         self.faults: list[str] = []  # what a request did that the service would refuse
         self.always: Programmed | None = None
+        self.once: Callable[[], None] | None = None  # just before the next answer goes out
         self._next: deque[Programmed] = deque()
         self._news = asyncio.Condition()
         self._stopping = asyncio.Event()
@@ -93,13 +94,17 @@ class Server:
         except ValueError:
             body = None
         refusal = self._refusal(request, body)
-        if refusal:
+        if refusal and refusal != "no_service":
             self.faults.append(refusal)
         async with self._news:
             token = request.headers.get("Authorization", "").removeprefix("Bearer ")
             self.arrivals.append(Arrival(request.path, body, raw, time.monotonic(), token))
             self._news.notify_all()
-        return await self._answer(request, body, refusal)
+        answer = await self._answer(request, body, refusal)
+        once, self.once = self.once, None
+        if once is not None:
+            once()
+        return answer
 
     async def _answer(self, request: web.Request, body: Json, refusal: str) -> web.Response:
         programmed = self._next.popleft() if self._next else self.always
@@ -148,6 +153,7 @@ class SlackServer(Server):
     def __init__(self) -> None:
         super().__init__()
         self.messages: dict[tuple[str, str], Json] = {}  # a bot's, by channel id and ts
+        self.gone: set[str] = set()  # channels whose webhook was taken away
 
     def webhook(self, channel: str = "headless-alerts") -> str:
         """The secret address of a channel."""
@@ -160,6 +166,8 @@ class SlackServer(Server):
             return "not a webhook's path"
         if "application/json" not in request.headers.get("Content-Type", ""):
             return "not sent as JSON"
+        if any(request.path.endswith(f"/{channel}-canary") for channel in self.gone):
+            return "no_service"
         return fault_of_slack_message(body)
 
     def _api_refusal(self, request: web.Request, body: Json) -> str:
@@ -173,6 +181,8 @@ class SlackServer(Server):
     def _default(self, body: Json, refusal: str) -> web.Response:
         if "channel" in body:
             return self._api(body, refusal)
+        if refusal == "no_service":
+            return web.Response(status=404, text=refusal)
         if refusal:
             return web.Response(status=400, text="invalid_payload")
         return web.Response(text="ok")

@@ -58,6 +58,13 @@ class Ownership(msgspec.Struct, frozen=True, kw_only=True):
     slack_operators: tuple[str, ...] = ()  # users (U…) and groups (S…) whose buttons count
     slack_ids: dict[str, str] = {}  # "@backend-team" → "S0…" or "U0…"
 
+    def destinations(self) -> tuple[str, ...]:
+        """Every destination that somebody may be told at."""
+        routes = self.routes.values()
+        paged = {to for r in routes for step in r.steps if step.how == "page" for to in step.to}
+        pagers = map(pagerduty, paged | {r.owner for r in routes})
+        return tuple(sorted({*(slack(r.channel) for r in routes), *pagers}))
+
 
 def meets(condition: TooMany | Growing | None, figures: Figures) -> bool:
     """Whether a step's condition is true."""

@@ -17,6 +17,7 @@ class Presentation(msgspec.Struct, frozen=True, kw_only=True):
     wording: Wording
     addresses: Addresses
     elsewhere: Elsewhere = Elsewhere()
+    destinations: tuple[str, ...] = ()  # all that are configured
     events_url: str = "https://events.pagerduty.com"
     slack_url: str = "https://slack.com/api"
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, get_args
 from uuid import uuid4
 
 import faust
@@ -17,6 +17,7 @@ from app.core.commands import Broken, Command, Mended
 from app.core.notices import Notice
 from app.core.vitals import ALERTER
 from app.delivery import console, outbox
+from app.delivery.deliveries import Came
 from app.delivery.dispatcher import Callbacks, Delivery, Dispatcher, Presentation, Timing
 from app.delivery.outbox import Entry
 from app.delivery.secrets import Secrets
@@ -52,6 +53,28 @@ class DeliveryMeter:
         """Whether the destination is known to be broken."""
         self._metrics.broken.labels(destination).set(yes)
 
+    def begin(self, destinations: Iterable[str]) -> None:
+        """Every metric of these destinations exists from now on."""
+        for destination in destinations:
+            for outcome in get_args(Came):
+                self._metrics.notifications.labels(destination, outcome)
+            for gauge in (self._metrics.waiting, self._metrics.oldest_waiting):
+                gauge.labels(destination)
+            self._metrics.broken.labels(destination)
+            self._metrics.answer_seconds.labels(destination)
+
+    def attempt(self, delivery: Delivery) -> None:
+        """What came of one attempt."""
+        where, metrics = delivery.destination, self._metrics
+        metrics.notifications.labels(where, delivery.outcome).inc()
+        if delivery.cause:
+            metrics.refusals.labels(where, delivery.cause).inc()
+        if delivery.status is not None or delivery.cause:
+            metrics.answer_seconds.labels(where).observe(delivery.duration_ms / 1000)
+        if delivery.outcome in ("accepted", "printed") and delivery.kind == "trigger":
+            since = delivery.event_at or delivery.notice_at
+            metrics.detection.observe(max(0, delivery.at - since) / 1000)
+
 
 class Delivering:
     """The outboxes of the destinations that this worker owns."""
@@ -70,6 +93,8 @@ class Delivering:
         self._settings, self._presentation = settings, presentation
         self._secrets, self._metrics = secrets, metrics
         self._clock, self._pulse = clock, pulse
+        self._meter = DeliveryMeter(metrics)
+        self._meter.begin(presentation.destinations)
         self._entries = entries
         self._owned = owned
         self._terminal = Console()
@@ -157,7 +182,7 @@ class Delivering:
             on_mended=self._mended,
             hand_over=self._hand_over,
             show=self._show,
-            meter=DeliveryMeter(self._metrics),
+            meter=self._meter,
         )
 
     async def _store(self, entry: Entry) -> None:
@@ -169,9 +194,7 @@ class Delivering:
         await self._entries.delete(partition_of(entry.notice.destination), [entry.id])
 
     async def _record(self, delivery: Delivery) -> None:
-        self._metrics.notifications.labels(delivery.destination, delivery.outcome).inc()
-        if delivery.outcome in ("accepted", "printed") and delivery.kind == "trigger":
-            self._metrics.detection.observe(max(0, delivery.at - delivery.notice_at) / 1000)
+        self._meter.attempt(delivery)
         await self._send(DELIVERIES, delivery.incident, delivery)
 
     async def _hand_over(self, notice: Notice) -> None:

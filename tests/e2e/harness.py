@@ -209,6 +209,7 @@ class Stack:
         replay: bool = False,
         config: Path = ROOT / "config",
         partitions: int = 4,
+        env: dict[str, str] | None = None,
     ) -> None:
         self.kafka, self.prefix, self.folder = kafka, prefix, folder
         self.settings = Settings(kafka=kafka, topic_prefix=prefix, replay=replay)
@@ -220,6 +221,7 @@ class Stack:
         self._replay = replay
         self._config = config
         self.partitions = partitions
+        self._more = env or {}
         self._exits = AsyncExitStack()
         if held_at is not None:
             self.set_clock(held_at)
@@ -292,7 +294,7 @@ class Stack:
             own["BURNRATE_CLOCK"] = str(self._clock)
         if self._replay:
             own |= {"BURNRATE_REPLAY": "1", "BURNRATE_SEND": "1"}
-        return kept | hooks | keys | own
+        return kept | hooks | keys | own | self._more
 
     # time
 
@@ -478,7 +480,7 @@ def text_of(message: dict[str, Any]) -> str:
     lines = []
     for block in message["blocks"]:
         parts = [block.get("text"), *block.get("fields", []), *block.get("elements", [])]
-        lines += [part["text"] for part in parts if part]
+        lines += [p["text"] for p in parts if p and isinstance(p["text"], str)]
     return "\n".join(lines)
 
 
