@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from aiokafka.helpers import create_ssl_context
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from app.errors import UserError
 from app.settings import KafkaSecurity, Settings
@@ -81,6 +81,18 @@ def topic_id(settings: Settings, name: str) -> str:
     admin = _admin(settings)  # kept: its end would end the request
     asked = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_TIMEOUT_S)
     return str(asked[topic].result(ANSWER_TIMEOUT_S + 1).topic_id)
+
+
+async def end_offsets(settings: Settings, name: str, partitions: Iterable[int]) -> dict[int, int]:
+    """Where a topic's partitions end now. Raises as `topic_id` does."""
+    return await asyncio.to_thread(_end_offsets, settings, topic_name(settings, name), partitions)
+
+
+def _end_offsets(settings: Settings, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    admin = _admin(settings)
+    wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}
+    asked = admin.list_offsets(wanted, request_timeout=ANSWER_TIMEOUT_S) if wanted else {}
+    return {tp.partition: found.result(ANSWER_TIMEOUT_S + 1).offset for tp, found in asked.items()}
 
 
 def topic_config(settings: Settings, name: str) -> dict[str, str]:

@@ -30,7 +30,14 @@ from app.kafka import create_topics
 from app.metrics import Metrics
 from app.reloading import Reloading
 from app.settings import Settings
-from app.stream.app import EXIT_RESTART, CountPart, DeliverPart, count_part, deliver_part
+from app.stream.app import (
+    EXIT_RESTART,
+    CountPart,
+    DeliverPart,
+    changelogs,
+    count_part,
+    deliver_part,
+)
 from app.topics import all_topics
 from app.web.site import Site
 from app.web.surroundings import Health
@@ -225,7 +232,7 @@ def calm_collector() -> None:
 async def prepare(settings: Settings) -> None:
     """Make the topics; raises UserError where Kafka does not answer."""
     try:
-        await create_topics(settings, all_topics(replay=settings.replay))
+        await create_topics(settings, (*all_topics(replay=settings.replay), *changelogs()))
     except KafkaException as error:
         reason = error.args[0].str() if error.args else "no answer"
         raise UserError(

@@ -58,7 +58,8 @@ def read(board: Board, wall_ms: int, state: SloState, silent_slos: Mapping[str, 
     Before the first catch-up the input is neither silent nor late: it has only begun.
     """
     silent = _silent(board, wall_ms, silent_slos) if state.caught_up else ""
-    broken = "; ".join(f"{where}: {why}" for where, why in sorted(state.broken.items()))
+    refusing = [f"{where} ({why})" for where, why in sorted(state.broken.items())]
+    broken = f"Not to be reached: {', '.join(refusing)}" if refusing else ""
     return Vitals(
         wrong={
             "blind": _blind(board, wall_ms),

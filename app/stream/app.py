@@ -18,13 +18,13 @@ from app.core.vitals import ALERTER
 from app.delivery.dispatcher import Presentation
 from app.delivery.secrets import Secrets
 from app.intake import SESSION_MS
-from app.kafka import COMPRESSION, topic_name
+from app.kafka import COMPRESSION, end_offsets, topic_name
 from app.metrics import Metrics
 from app.settings import Settings
 from app.stream.accounts import MONTHS
 from app.stream.chronicle import EVERY_S, REPLAY_EVERY_S, Chronicle
 from app.stream.corrector import Corrector
-from app.stream.counting import Counting, Tables
+from app.stream.counting import Claims, Counting, Tables
 from app.stream.delivering import Delivering
 from app.stream.desk import Desk
 from app.stream.publisher import Publisher
@@ -32,12 +32,14 @@ from app.stream.pulse import Asleep, Pulse
 from app.stream.records import Records
 from app.stream.recovery import Tables as QuickTables
 from app.stream.vigil import Vigil
-from app.topics import COMMANDS, COMPACTED, DIGESTS, NOTICES, PARTITIONS
+from app.topics import COMMANDS, COMPACTED, DIGESTS, NOTICES, PARTITIONS, Topic
 
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 BEAT_S = 0.5
+ROWS = (*GRAINS, MONTHS)
+STATES, OUTBOX = "states", "outbox"
 _command = msgspec.json.Decoder(Command).decode
 EXIT_RESTART = 75  # whoever supervises starts the worker again
 
@@ -86,6 +88,18 @@ def changelogged(app: faust.App, name: str) -> faust.Table:
     )
 
 
+def changelogs() -> tuple[Topic, ...]:
+    """The topics of all tables, to be made before Faust asks for partitions.
+
+    A table whose topic Kafka does not know yet at that moment is given none, and nothing is owned
+    until the next rebalance, which may never come.
+    """
+    names = [f"burnrate-count-{table}" for table in (*ROWS, STATES)] + [
+        f"burnrate-deliver-{OUTBOX}"
+    ]
+    return tuple(Topic(f"{name}-changelog", PARTITIONS, COMPACTED) for name in names)
+
+
 def owned_partitions(app: faust.App, table: faust.Table) -> set[int]:
     """The partitions of a table that are this worker's now."""
     topic = table.changelog_topic.get_topic_name()
@@ -104,12 +118,17 @@ class CountPart(NamedTuple):
 def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Clock) -> CountPart:
     """The Faust app that counts and judges."""
     app = faust_app(settings, "count")
-    tables = {name: changelogged(app, name) for name in (*GRAINS, MONTHS)}
-    states = changelogged(app, "states")
+    tables = {name: changelogged(app, name) for name in ROWS}
+    states = changelogged(app, STATES)
     pulse = Pulse()
     publisher = Publisher(settings, pulse)
     desk = Desk(publisher, metrics, clock, replay=settings.replay)
     vigil = Vigil(policy, publisher, clock)
+
+    async def ends(mine: set[int]) -> dict[int, int]:
+        # in a replay every watermark counts: they are what makes time pass
+        return {} if settings.replay else await end_offsets(settings, DIGESTS, mine)
+
     counting = Counting(
         policy,
         desk,
@@ -118,7 +137,7 @@ def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Cloc
         clock,
         pulse,
         Tables({name: Records(table) for name, table in tables.items()}, Records(states)),
-        owned=lambda: owned_partitions(app, states),
+        Claims(owned=lambda: owned_partitions(app, states), ends=ends),
     )
     _count_agents(app, settings, counting, desk, vigil)
     chronicle = Chronicle(publisher, every_s=REPLAY_EVERY_S if settings.replay else EVERY_S)
@@ -147,7 +166,7 @@ def deliver_part(
 ) -> DeliverPart:
     """The Faust app that delivers notices."""
     app = faust_app(settings, "deliver")
-    table = changelogged(app, "outbox")
+    table = changelogged(app, OUTBOX)
     pulse = Pulse()
     delivering = Delivering(
         settings,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import faust
@@ -40,6 +40,13 @@ class Tables(NamedTuple):
     states: Records
 
 
+class Claims(NamedTuple):
+    """What Kafka says of the partitions that are this worker's."""
+
+    owned: Callable[[], set[int]]
+    ends: Callable[[set[int]], Awaitable[dict[int, int]]]  # of the digests, as they are now
+
+
 class Counting:
     """The accounts of the partitions that this worker owns, kept true."""
 
@@ -52,12 +59,13 @@ class Counting:
         clock: Clock,
         pulse: Pulse,
         tables: Tables,
-        owned: Callable[[], set[int]],
+        claims: Claims,
     ) -> None:
         self._policy, self._desk, self._vigil = policy, desk, vigil
         self._metrics, self._clock, self._pulse = metrics, clock, pulse
         self._tables, self._states = tables.rows, tables.states
-        self._owned = owned
+        self._claims = claims
+        self._known_upto: dict[int, int] = {}  # where the digests ended when they became ours
         self._mine: set[int] = set()  # partitions that are recovered
         self._books: dict[tuple[str, str], Book] = {}  # of definitions that are not judged by here
         self.progress_at = clock()
@@ -77,7 +85,7 @@ class Counting:
         for records in self._tables.values():
             records.recover()
         states = self._states.recover()
-        mine = self._owned()
+        mine = self._claims.owned()
         accounts: dict[str, Account] = {}
         for slo in self._policy.slos.values():
             if partition_of(slo.id) in mine:
@@ -90,6 +98,7 @@ class Counting:
             len(self._policy.slos),
             time.monotonic() - began,
         )
+        self._known_upto = await self._claims.ends(mine)
         self._mine, self._books = mine, {}
         await self._desk.open(accounts)
         await self._vigil.open(self._standing(ALERTER) if partition_of(ALERTER) in mine else None)
@@ -148,7 +157,8 @@ class Counting:
         message = _decode(event.value)
         if isinstance(message, Watermark):
             self._acknowledge_later(event)
-            await self._desk.hear(message, event.message.partition)
+            if self._speaks_of_now(event):
+                await self._desk.hear(message, event.message.partition)
             return
         if event.message.partition not in self._mine:
             return  # its partition has moved on: whoever has it now reads this again
@@ -165,6 +175,15 @@ class Counting:
         await self._desk.touched(account)
         if account.is_full:
             await self.write()
+
+    def _speaks_of_now(self, event: faust.Event) -> bool:
+        """Whether a watermark stands behind all that anybody can have judged before us.
+
+        One that is read again may stand before a digest that is in the state, but not yet in the
+        rows: to judge by it would end an incident that goes on.
+        """
+        message = event.message
+        return bool(message.offset >= self._known_upto.get(message.partition, 0))
 
     def _acknowledge_later(self, event: faust.Event) -> None:
         """Until then only its place in the log is needed: what it said may be a megabyte."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from app.local import kafka as local_kafka
@@ -193,10 +193,11 @@ async def test_offsets_reset_to_the_beginning(stack: Stack) -> None:
 
 def _reset(admin: AdminClient, group: ConsumerGroupTopicPartitions) -> bool:
     try:
-        next(iter(admin.alter_consumer_group_offsets([group]).values())).result(10)
-    except Exception:  # noqa: BLE001 - its member is known until its session ends
-        return False
-    return True
+        [altered] = admin.alter_consumer_group_offsets([group]).values()
+        done = altered.result(10).topic_partitions
+    except KafkaException:
+        return False  # its member is known until its session ends
+    return all(tp.error is None for tp in done)
 
 
 async def test_partitions_are_added_while_it_runs(stack: Stack) -> None:
