@@ -44,6 +44,20 @@ class Resolve(Order, frozen=True, kw_only=True, tag="resolve"):
     page: str = ""  # the dedup key it was resolved by; one that is closed already says nothing
 
 
+class OverrideGate(Order, frozen=True, kw_only=True, tag="override"):
+    """Deployments go on although this SLO freezes them, until then (ms)."""
+
+    until: int
+    why: str
+
+
+class TickOff(Order, frozen=True, kw_only=True, tag="tick-off"):
+    """Something that a freeze asked for is done; `link` leads to it."""
+
+    what: str
+    link: str
+
+
 class Broken(Order, frozen=True, kw_only=True, tag="broken"):
     """A destination refuses what it is sent, for good."""
 
@@ -103,6 +117,8 @@ Command = (
     | EndMaintenance
     | Correct
     | Revert
+    | OverrideGate
+    | TickOff
     | Broken
     | Mended
 )

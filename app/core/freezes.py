@@ -72,10 +72,15 @@ def _begin(
         since=now,
         last_told_at=now,
         seq=before.seq + 1,
-        due=tuple(Due(what=what, owner=owner) for what in WHILE_FROZEN),
+        due=(*_left_over(before), *(Due(what=what, owner=owner) for what in WHILE_FROZEN)),
     )
     reason = f"{consumed:.1%} of the error budget is consumed"
     return after, FreezeChange(kind="freeze", freeze=after, at=now, reason=reason)
+
+
+def _left_over(before: Freeze) -> tuple[Due, ...]:
+    """The retrospective of an earlier freeze, where nobody has held it yet."""
+    return tuple(due for due in before.due if due.what == AFTERWARDS and due.done_at is None)
 
 
 def _lift(before: Freeze, owner: str, consumed: float, now: int) -> tuple[Freeze, FreezeChange]:

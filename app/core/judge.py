@@ -20,6 +20,7 @@ from app.core import (
 from app.core.corrections import Applied, Correction, Exclusion
 from app.core.figures import Figures
 from app.core.freezes import Freeze, FreezeChange
+from app.core.gates import Override
 from app.core.incidents import Change, FiringRule, Incident, Lane
 from app.core.ledger import Ledger
 from app.core.maintenance import Window
@@ -46,6 +47,7 @@ class SloState(msgspec.Struct, frozen=True, kw_only=True):
     rules: dict[str, RuleState] = {}
     lanes: dict[str, Incident] = {}  # the newest incident of each lane
     freeze: Freeze = Freeze()
+    overrides: tuple[Override, ...] = ()  # of the deployment gate, the newest last
     cleared_at: dict[str, int] = {}  # lane → when an operator resolved it, ms of event time
     broken: dict[str, str] = {}  # the alerter's own: destinations that refuse, and why
     unsent: tuple[Notice, ...] = ()  # decided, stored, not yet handed to slo.notices

@@ -20,6 +20,7 @@ Kind = Literal[
     "resolve",
     "freeze",  # the error budget is spent
     "unfreeze",  # and back
+    "override",  # deployments go on for a while all the same
     "test",  # sent by hand, to try a destination
     "group",  # many that wait for one destination, told together; made by delivery
     "heartbeat",  # a probe has gone the whole way: somebody outside hears that we live

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from app.core import corrections, judge, lifecycle, maintenance, silences, stories
+from app.core import corrections, gates, judge, lifecycle, maintenance, silences, stories
 from app.core.commands import (
     Acknowledge,
     BeginMaintenance,
@@ -20,10 +20,13 @@ from app.core.commands import (
     EndMaintenance,
     EndSilence,
     Order,
+    OverrideGate,
     Resolve,
     Revert,
+    TickOff,
     Unacknowledge,
 )
+from app.core.gates import Override
 from app.core.incidents import Acknowledged, Change, Incident, Lane, Moved
 from app.core.judge import Judged, SloState
 from app.core.ledger import Ledger
@@ -42,6 +45,7 @@ class Post(NamedTuple):
     lane: Callable[[str], Lane]
     now: int
     last_bad_at: int = 0
+    announce: Callable[[Override], Notice] | None = None  # in an SLO's channel
 
 
 class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +167,19 @@ def _revert(state: SloState, command: Revert, _: Post) -> Obeyed:
     return Obeyed(state=replace(state, corrections=left))
 
 
+def _override(state: SloState, command: OverrideGate, post: Post) -> Obeyed:
+    override = Override(
+        id=command.id, by=command.by, why=command.why, at=post.now, until=command.until
+    )
+    after = replace(state, overrides=gates.added(state.overrides, override))
+    return Obeyed(state=after, notices=(post.announce(override),) if post.announce else ())
+
+
+def _tick_off(state: SloState, command: TickOff, post: Post) -> Obeyed:
+    freeze = gates.ticked_off(state.freeze, command.what, command.link, post.now)
+    return Obeyed(state=state if freeze is state.freeze else replace(state, freeze=freeze))
+
+
 OF_SLOS: dict[type, Carry] = {
     **OF_INCIDENTS,
     BeginSilence: _silence,
@@ -171,6 +188,8 @@ OF_SLOS: dict[type, Carry] = {
     EndMaintenance: _unmaintain,
     Correct: _correct,
     Revert: _revert,
+    OverrideGate: _override,
+    TickOff: _tick_off,
 }
 """What can be done with an SLO."""
 
@@ -180,7 +199,12 @@ def obey(
 ) -> Judged:
     """Carry out a command for an SLO; one that names no open incident changes nothing."""
     seen, found = judge.look(slo, before, ledger, now)
-    post = Post(lambda name: judge.lane(slo, route, name), now, seen.last_bad_at)
+    post = Post(
+        lambda name: judge.lane(slo, route, name),
+        now,
+        seen.last_bad_at,
+        lambda override: gates.notice(slo, route, before.freeze, override, seen.budget),
+    )
     after = carry_out(before, command, post, OF_SLOS)  # type: ignore[arg-type]
     told = [n for c in after.changes for n in stories.tell(slo, route, c, seen, found, ledger)]
     return Judged(

@@ -15,6 +15,7 @@ from app.core.cells import Counts
 from app.core.corrections import Correction
 from app.core.figures import SHOWN_WINDOWS_S, Figures, good_ratio, value_of
 from app.core.freezes import Freeze
+from app.core.gates import Override
 from app.core.incidents import Incident
 from app.core.judge import SloState
 from app.core.ledger import Ledger
@@ -85,6 +86,7 @@ def of_slo(
         "rules": [_rule(signal, state) for signal in signals],
         "freeze": of_freeze(state.freeze),
         "frozen": is_frozen(slo, state),
+        "overrides": [of_override(one) for one in state.overrides],
         "silences": [of_silence(one) for one in judge.silent(slo, state, figures.now)],
         "maintenance": [
             of_window(window, slo.id, figures.now)
@@ -243,6 +245,17 @@ def of_freeze(freeze: Freeze) -> Document:
             {"what": d.what, "owner": d.owner, "doneAt": iso(d.done_at), "link": d.link or None}
             for d in freeze.due
         ],
+    }
+
+
+def of_override(override: Override) -> Document:
+    """An override of the deployment gate as it is shown."""
+    return {
+        "id": override.id,
+        "by": override.by,
+        "why": override.why,
+        "at": iso(override.at),
+        "until": iso(override.until),
     }
 
 

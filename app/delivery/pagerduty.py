@@ -6,7 +6,7 @@
 | the same without `page`                      | none: news of what was paged go to Slack    |
 | downgrade, resolve                           | resolve of that dedup key                   |
 | ack                                          | acknowledge of that dedup key               |
-| freeze, unfreeze                             | none: a freeze wakes nobody                 |
+| freeze, override, unfreeze                   | none: a freeze wakes nobody                 |
 | test                                         | trigger of severity info, a key of its own  |
 
 An update that pages is a trigger with the same dedup key: PagerDuty adds it to the open alert.

@@ -18,7 +18,7 @@ from app.core.notices import Kind, Notice
 from app.delivery.secrets import service_of
 
 PASSED_ON: frozenset[Kind] = frozenset(
-    {"trigger", "escalate", "downgrade", "resolve", "freeze", "unfreeze"}
+    {"trigger", "escalate", "downgrade", "resolve", "freeze", "unfreeze", "override"}
 )
 """The rest is news of what was told before: alone it says little."""
 

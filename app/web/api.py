@@ -59,7 +59,8 @@ async def gate(request: web.Request) -> web.Response:
     why = views.why_unknown(slos, around.order, now=around.clock(), stale_ms=stale_ms)
     if why is not None:
         raise Problem(503, f"Not known: {why}.", {"Retry-After": "10"})
-    return json_answer(views.gate(slos, around.mirror.incidents, around.order, change))
+    found = views.gate(slos, around.mirror.incidents, around.order, change, around.now())
+    return json_answer(found)
 
 
 @routes.get("/metrics")

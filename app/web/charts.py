@@ -11,6 +11,7 @@ from app.core.history import Day, Recent, Series, Told
 from app.web.views import Document, ms_of
 
 SPARK_WIDTH, SPARK_HEIGHT = 300, 56
+SPARK_POINTS = 120
 _LEAST_MARK = 2.0  # so that a short incident is to be seen
 PERIOD_MS = 30 * 86_400_000
 HOUR_MS = 3_600_000
@@ -117,7 +118,7 @@ def spark(burn_down: Document, incidents: Iterable[Mark], now_ms: int) -> Spark 
     def x_of(at_ms: float) -> float:
         return SPARK_WIDTH * min(1.0, max(0.0, (at_ms - begin) / length))
 
-    every = max(1, len(remaining) // SPARK_WIDTH)
+    every = max(1, len(remaining) // SPARK_POINTS)
     last = len(remaining) - 1
     points = [
         f"{x_of(begin + (n + 1) * step):.1f} {zero * (1 - left) + 1:.1f}"

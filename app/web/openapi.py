@@ -45,6 +45,8 @@ _KOKINO_BUDGET = _object(
 )
 _KOKINO_BUDGET["properties"]["noData"] = _NO_DATA
 
+_OVERRIDE = _object(id=_text(), by=_text(), why=_text(), at=_TIME, until=_TIME)
+
 _SLO = _object(
     id=_text(),
     title=_text(),
@@ -107,6 +109,7 @@ _SLO = _object(
         )
     ),
     frozen=_TRUTH,
+    overrides=_list(_OVERRIDE),
     silences=_list(_ref("Silence")),
     maintenance=_list(_ref("Window")),
     corrections=_list(_ref("Correction")),
@@ -249,14 +252,22 @@ _REPORT = _object(
 )
 
 _SLO_OR_ALL = {"description": "An SLO, or all.", **_text()}
-_FOR = {"for": {"description": "Like 30m, 2h or 7d, which is the longest.", **_text()}}
+_DURATION = "^([1-9][0-9]?[mh]|[1-7]d)$"
+_FOR = {
+    "for": {
+        "description": "Like 30m, 2h or 7d, which is the longest.",
+        **_text(),
+        "pattern": _DURATION,
+    }
+}
+_SAID = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"  # not only blanks
 
 
 def _order(required: tuple[str, ...], **properties: Described) -> Described:
     """The body of an order: who gives it, why, and what it is."""
     whoever = {
-        "by": {"type": "string", "maxLength": 100, "default": "api"},
-        "why": {"type": "string", "maxLength": 1000},
+        "by": {"type": "string", "pattern": _SAID, "maxLength": 100, "default": "api"},
+        "why": {"type": "string", "pattern": _SAID, "maxLength": 1000},
     }
     return {"type": "object", "properties": {**whoever, **properties}, "required": list(required)}
 
@@ -292,7 +303,7 @@ _SCHEMAS: Described = {
         allowed=_TRUTH,
         slos=_list(_text()),
         since=_TIME,
-        override={"type": ["object", "null"]},
+        override={"oneOf": [{"type": "null"}, _OVERRIDE]},
         due=_list(_DUE),
     ),
     "Report": _REPORT,
@@ -317,6 +328,18 @@ _SCHEMAS: Described = {
     ),
     "Probe": {"type": "object", "properties": {"reasons": _list(_text())}, "required": ["reasons"]},
     "Order": _order(()),
+    "ResolveOrder": _order(("why",)),
+    "OverrideOrder": _order(
+        ("for", "why"),
+        slo={"description": "One objective; without it all that freeze.", **_text()},
+        **_FOR,
+    ),
+    "DueOrder": _order(
+        ("slo", "what", "link"),
+        slo=_text(),
+        what=_text(),
+        link={"type": "string", "format": "uri", "maxLength": 500},
+    ),
     "Silence": _SILENCE,
     "Window": _WINDOW,
     "Correction": _CORRECTION,
@@ -347,7 +370,10 @@ _SCHEMAS: Described = {
         "properties": {
             "id": _text(),
             "kind": _text(),
-            **{n: _text() for n in ("incident", "silence", "maintenance", "correction")},
+            **{
+                name: _text()
+                for name in ("incident", "silence", "maintenance", "correction", "slo", "what")
+            },
             "slos": _list(_text()),
         },
         "required": ["id", "kind"],
@@ -395,16 +421,35 @@ def _query(name: str, *values: str) -> Described:
     return {"name": name, "in": "query", "required": False, "schema": _text(*values)}
 
 
+_MONTH = {
+    "name": "month",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^20[0-9]{2}-(0[1-9]|1[0-2])$"},
+}
+_PAGE = {
+    "name": "page",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 1, "maximum": 1000},
+}
+
+
 def _path(name: str) -> Described:
     return {"name": name, "in": "path", "required": True, "schema": _text()}
 
 
 def _change(
-    summary: str, body: str, *names: str, method: str = "post", required: bool = False
+    summary: str,
+    body: str,
+    *names: str,
+    method: str = "post",
+    required: bool = False,
+    refused: tuple[int, ...] = (),
 ) -> Described:
     """A change; `names`: what its address names."""
     schema = {"application/json": {"schema": _ref(body)}}
-    refused = (400, 401, 404, 409, 413, 503) if names else (400, 401, 413, 503)
+    refused = (400, 401, 413, 503, *refused, *((404, 409) if names else ()))
     item: Described = {
         method: {
             "summary": summary,
@@ -450,7 +495,14 @@ def _form(summary: str, **fields: Described) -> Described:
             "303": {"description": "Back to the page."},
             "400": _HTML,
             "401": _HTML,
-            **_problems(403, 413),
+            "403": {
+                "description": "It was sent by a page of another site.",
+                "content": {
+                    "text/html": {"schema": _text()},
+                    "application/problem+json": {"schema": _ref("Problem")},
+                },
+            },
+            **_problems(413),
         },
     }
 
@@ -477,11 +529,9 @@ _PATHS: Described = {
         _HTML,
         400,
         503,
-        parameters=[_query("state", *STATES), _query("page")],
+        parameters=[_query("state", *STATES), _PAGE],
     ),
-    "/report": _get(
-        "Month by month, for people.", _HTML, 400, 404, 503, parameters=[_query("month")]
-    ),
+    "/report": _get("Month by month, for people.", _HTML, 400, 404, 503, parameters=[_MONTH]),
     "/deliveries": _get("Attempts to tell, and destinations, for people.", _HTML),
     "/sign-in": {
         "get": {
@@ -517,6 +567,15 @@ _PATHS: Described = {
         503,
         parameters=[_query("change", "hotfix", "feature")],
     ),
+    "/api/gate/override": _change(
+        "Let deployments go on for a while: announced in the channels, and over by itself.",
+        "OverrideOrder",
+        required=True,
+        refused=(404, 409),
+    ),
+    "/api/gate/due": _change(
+        "Tick off what a freeze asks for.", "DueOrder", required=True, refused=(404,)
+    ),
     "/api/incidents": _get(
         "Incidents, newest first.",
         _answer("The incidents.", _ref("Incidents")),
@@ -532,8 +591,8 @@ _PATHS: Described = {
         "Take an incident. A second time changes nothing.", "Order", "key"
     ),
     "/api/incidents/{key}/resolve": _change(
-        "End an incident; `why` must be given. It fires again only on later bad events.",
-        "Order",
+        "End an incident. It fires again only on later bad events.",
+        "ResolveOrder",
         "key",
         required=True,
     ),
@@ -575,7 +634,7 @@ _PATHS: Described = {
         400,
         404,
         503,
-        parameters=[_query("month"), _query("format", "md", "json", "csv")],
+        parameters=[_MONTH, _query("format", "md", "json", "csv")],
     ),
     "/api/history": _get(
         "An SLO's last 31 days by the hour, its last day by 5 minutes, and how its budget went.",

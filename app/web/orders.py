@@ -33,6 +33,8 @@ async def acknowledge(request: web.Request) -> web.Response:
     around = request.app[SURROUNDINGS]
     found = _open_incident(request)
     order = await forms.read(request, Order)
+    if order.why:
+        checked_why(order.why, "why")
     command = Acknowledge(incident=found["key"], **about(around, found["slo"], order.by))
     return await taken(around, [command], incident=found["key"])
 

@@ -209,6 +209,11 @@ def step_of(step: Document) -> Step:
     return Step(text, f"due {time(step['dueAt'])}: {step['when']}", "due", step["dueAt"])
 
 
+def is_web(link: str | None) -> bool:
+    """Whether a link may be shown as one: no javascript, no file."""
+    return bool(link) and str(link).startswith(("https://", "http://"))
+
+
 def affected(incident: Document) -> str:
     """Where it comes from: the agent, CLI type and error that have most to do with it."""
     worst = {one["by"]: one for one in reversed(incident["evidence"]["contributors"])}

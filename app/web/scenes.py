@@ -37,7 +37,7 @@ def overview(around: Surroundings) -> Scene:
     status = views.slo_status(mirror.slos, around.order, around.standing())
     opened = views.incident_list(mirror.incidents, "open")["incidents"]
     resolved = views.incident_list(mirror.incidents, "resolved")["incidents"]
-    gate = views.gate(mirror.slos, mirror.incidents, around.order, "feature")
+    gate = views.gate(mirror.slos, mirror.incidents, around.order, "feature", around.now())
     as_of = status["asOf"]
     return {
         "status": status,

@@ -13,6 +13,7 @@ from app.settings import Settings
 from app.web import (
     api,
     configuring,
+    gating,
     history,
     live,
     omissions,
@@ -74,6 +75,7 @@ def make_server(
     tables = (
         api.routes,
         configuring.routes,
+        gating.routes,
         history.routes,
         orders.routes,
         omissions.routes,

@@ -90,20 +90,34 @@ def why_unknown(
     return None
 
 
-def gate(slos: Documents, incidents: Documents, order: Sequence[str], change: Change) -> Document:
-    """`GET /api/slo/gate`: whether this kind of change may be deployed now."""
+def gate(
+    slos: Documents, incidents: Documents, order: Sequence[str], change: Change, now: int
+) -> Document:
+    """`GET /api/slo/gate`: whether this kind of change may be deployed now (ms)."""
     shown = known(slos, order)
     frozen = {name: slo for name, slo in shown.items() if slo["frozen"]}
     since = [time for slo in frozen.values() if (time := _frozen_since(slo, incidents))]
+    overrides = [_override(slo, incidents, now) for slo in frozen.values()]
+    override = min(filter(None, overrides), key=lambda one: str(one["until"]), default=None)
+    open_ = bool(frozen) and None not in overrides
     return {
         "frozen": bool(frozen),
         "change": change,
-        "allowed": not frozen or change == "hotfix",
+        "allowed": not frozen or change == "hotfix" or open_,
         "slos": list(frozen),
         "since": min(since, default=None),
-        "override": None,
+        "override": override if open_ else None,
         "due": [due for slo in shown.values() for due in _due(slo)],
     }
+
+
+def _override(slo: Document, incidents: Documents, now: int) -> Document | None:
+    """The override in force; one of an earlier freeze counts no more."""
+    newest: Document | None = next(reversed(slo.get("overrides", [])), None)
+    since = _frozen_since(slo, incidents)
+    if newest is None or now >= ms_of(newest["until"]):
+        return None
+    return newest if since is None or newest["at"] >= since else None
 
 
 def _frozen_since(slo: Document, incidents: Documents) -> str | None:

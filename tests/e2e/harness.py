@@ -128,13 +128,19 @@ async def wait_for(  # noqa: ANN201 - what it waits for
     raise AssertionError(f"not within {deadline_s:.0f} s: {why}; last: {found!r}")
 
 
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 class Worker:
     """One worker process. It keeps its port and data folder, so it comes back as the same."""
 
     def __init__(self, folder: Path, env: dict[str, str], arguments: Sequence[str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = folder / f"worker-{self.port}.log"
         self._env = env

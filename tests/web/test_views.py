@@ -178,7 +178,7 @@ def test_incidents_newest_first_and_by_state() -> None:
 
 def test_the_gate_is_open_while_no_budget_is_spent() -> None:
     world = quiet()
-    assert views.gate(world.slos, {}, order(world), "feature") == {
+    assert views.gate(world.slos, {}, order(world), "feature", NOON) == {
         "frozen": False,
         "change": "feature",
         "allowed": True,
@@ -191,7 +191,7 @@ def test_the_gate_is_open_while_no_budget_is_spent() -> None:
 
 def test_a_zero_tolerance_incident_freezes_while_it_is_open() -> None:
     world = outage()
-    found = views.gate(world.slos, world.incidents, order(world), "feature")
+    found = views.gate(world.slos, world.incidents, order(world), "feature", NOON)
     assert found == {
         "frozen": True,
         "change": "feature",
@@ -201,7 +201,7 @@ def test_a_zero_tolerance_incident_freezes_while_it_is_open() -> None:
         "override": None,
         "due": [],
     }
-    assert views.gate(world.slos, world.incidents, order(world), "hotfix")["allowed"] is True
+    assert views.gate(world.slos, world.incidents, order(world), "hotfix", NOON)["allowed"] is True
 
 
 def test_a_freeze_says_what_is_due_and_goes_on_saying_what_is_left_afterwards() -> None:
@@ -218,7 +218,7 @@ def test_a_freeze_says_what_is_due_and_goes_on_saying_what_is_left_afterwards() 
         "frozen": True,
         "freeze": {"key": "k", "since": since, "liftedAt": None, "due": [analysis, plan]},
     }
-    frozen = views.gate(slos, {}, order(quiet()), "feature")
+    frozen = views.gate(slos, {}, order(quiet()), "feature", NOON)
     assert frozen == {
         "frozen": True,
         "change": "feature",
@@ -229,8 +229,47 @@ def test_a_freeze_says_what_is_due_and_goes_on_saying_what_is_left_afterwards() 
         "due": [analysis | {"slo": "availability"}, plan | {"slo": "availability"}],
     }
     slos["availability"]["frozen"] = False
-    lifted = views.gate(slos, {}, order(quiet()), "feature")
+    lifted = views.gate(slos, {}, order(quiet()), "feature", NOON)
     assert (lifted["allowed"], lifted["due"]) == (True, [plan | {"slo": "availability"}])
+
+
+def overridden(at: str, until: str) -> dict[str, str]:
+    return {"id": "1", "by": "dana", "why": "the fix itself", "at": at, "until": until}
+
+
+@pytest.mark.parametrize(
+    ("at", "until", "allowed"),
+    [
+        ("2026-10-13T11:55:00.000Z", "2026-10-13T13:00:00.000Z", True),
+        ("2026-10-13T11:50:00.000Z", "2026-10-13T12:00:00.001Z", True),
+        ("2026-10-13T11:50:00.000Z", "2026-10-13T12:00:00.000Z", False),  # it has ended
+        ("2026-10-13T11:49:59.999Z", "2026-10-13T13:00:00.000Z", False),  # of an earlier freeze
+    ],
+)
+def test_an_override_counts_until_it_ends_and_for_its_own_freeze_only(
+    at: str,
+    until: str,
+    allowed: bool,  # noqa: FBT001
+) -> None:
+    world = outage()
+    slos = deepcopy(world.slos)
+    slos["data-integrity"]["overrides"] = [overridden(at, until)]
+    found = views.gate(slos, world.incidents, order(world), "feature", NOON)
+    assert (found["frozen"], found["allowed"]) == (True, allowed)
+    assert found["override"] == (overridden(at, until) if allowed else None)
+
+
+def test_where_two_freeze_an_override_of_one_is_not_enough() -> None:
+    world = outage()
+    slos = deepcopy(world.slos)
+    long = overridden("2026-10-13T11:55:00.000Z", "2026-10-13T18:00:00.000Z")
+    short = long | {"until": "2026-10-13T12:30:00.000Z"}
+    slos["data-integrity"]["overrides"] = [long]
+    slos["latency"] |= {"frozen": True}
+    assert not views.gate(slos, world.incidents, order(world), "feature", NOON)["allowed"]
+    slos["latency"]["overrides"] = [short]
+    found = views.gate(slos, world.incidents, order(world), "feature", NOON)
+    assert (found["allowed"], found["override"]) == (True, short)
 
 
 @pytest.mark.parametrize(
