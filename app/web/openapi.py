@@ -267,7 +267,8 @@ def _order(required: tuple[str, ...], **properties: Described) -> Described:
     """The body of an order: who gives it, why, and what it is."""
     whoever = {
         "by": {"type": "string", "pattern": _SAID, "maxLength": 100, "default": "api"},
-        "why": {"type": "string", "pattern": _SAID, "maxLength": 1000},
+        "why": {"type": "string", "maxLength": 1000}
+        | ({"pattern": _SAID} if "why" in required else {}),
     }
     return {"type": "object", "properties": {**whoever, **properties}, "required": list(required)}
 

@@ -66,8 +66,8 @@ def test_what_is_done_is_ticked_off_with_its_link_and_the_rest_stays_due() -> No
 
 
 def test_what_is_not_due_changes_nothing() -> None:
-    state = SloState(freeze=FROZEN)
-    assert obey(state, tick("coffee")).state is state
+    judged = obey(SloState(freeze=FROZEN), tick("coffee"))
+    assert (judged.state.freeze, judged.notices) == (FROZEN, ())
 
 
 def test_a_retrospective_that_nobody_held_stays_due_through_the_next_freeze() -> None:

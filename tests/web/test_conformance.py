@@ -10,6 +10,7 @@ import pytest
 import schemathesis
 from aiohttp import web
 from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from app.web import openapi
 from tests.web import samples
@@ -38,10 +39,17 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread.join()
 
 
+def check(case: Any, url: str) -> None:  # noqa: ANN401
+    """An order may be well-formed and yet name an objective or a rule that is not there: 400."""
+    meant = [positive_data_acceptance] if case.method != "GET" else []
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    case.call_and_validate(base_url=url, headers=headers, excluded_checks=meant)
+
+
 @api.parametrize()
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_whatever_is_asked_the_answer_is_as_described(case: Any, url: str) -> None:  # noqa: ANN401
-    case.call_and_validate(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"})
+    check(case, url)
 
 
 @api.parametrize()
@@ -52,4 +60,4 @@ def test_what_exists_is_answered_as_described(case: Any, url: str) -> None:  # n
         case.path_parameters[name] = KNOWN[name]
     if case.path == "/api/history":
         case.query = {"slo": "availability"}
-    case.call_and_validate(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"})
+    check(case, url)
