@@ -8,6 +8,7 @@ import msgspec
 from app.backtest.counting import Book, Evidence
 from app.backtest.sources import Readings, Slice, Source
 from app.backtest.trials import Trial
+from app.bridge.history import FORGOTTEN_MS
 from app.config import Policy
 from app.core.notices import Notice
 from app.core.ownership import Route
@@ -130,7 +131,7 @@ class _Court:
 
     def _counted(self) -> Iterator[Slice]:
         """Every slice, after an hour's worth of them is counted at once."""
-        cuts = self._source.slices()
+        cuts = _without_leaps(self._source.slices())
         while batch := list(islice(cuts, COUNTED_AT_ONCE)):
             populations = group(entry for cut in batch for entry in cut.entries)
             for book in self._books.values():
@@ -181,3 +182,13 @@ class _Court:
             notices=tuple(sorted(told, key=lambda notice: notice.at)),
             incidents=tuple(sorted(shown, key=lambda incident: incident["openedAt"])),
         )
+
+
+def _without_leaps(cuts: Iterator[Slice]) -> Iterator[Slice]:
+    """Where a long silence is left out its beginning is put back: until all windows are empty."""
+    step, end = FINE_S * 1000, 0
+    for cut in cuts:
+        if end and cut.end_ms - end > step:
+            yield from (Slice(at, []) for at in range(end + step, end + FORGOTTEN_MS, step))
+        end = cut.end_ms
+        yield cut

@@ -12,6 +12,7 @@ from app.backtest.sources import TAIL_S, databases, json_lines
 from app.bridge import replay
 from app.config import Policy
 from app.config.slo_entries import PERIOD_S, PRESETS
+from app.core.events import parse_timestamp
 from app.core.notices import Notice
 from app.errors import UserError
 from app.local.demo import write_demo
@@ -108,6 +109,15 @@ def test_time_goes_on_after_the_data_as_long_as_in_a_replay() -> None:
         START_MS + 10_000 + TAIL_S * 1000,
     )
     assert TAIL_S == replay.TAIL_S
+
+
+def test_an_incident_ends_within_a_silence_that_is_left_out() -> None:
+    year_ms = 365 * 24 * HOUR_MS
+    outage = [executed(START_MS + second * 1000, good=False) for second in range(5)]
+    outcome = run(lines_of([*outage, executed(START_MS + year_ms)]), [POLICY]).outcomes[0]
+    main = [one for one in outcome.incidents if one["lane"] == "main"]
+    assert [(one["state"], one["why"]) for one in main] == [("resolved", "no data")]
+    assert parse_timestamp(main[0]["resolvedAt"]) < START_MS + 8 * HOUR_MS
 
 
 def test_events_in_any_order_and_in_arrays_give_the_same() -> None:
