@@ -44,6 +44,7 @@ COMMANDS = {
         "app.backtest.expectations_command:test", "Does the policy do as its tests say?"
     ),
     "export": Command("app.exchange.command:export", "The policy for Prometheus or as OpenSLO."),
+    "import": Command("app.exchange.command:import_", "A policy from OpenSLO."),
     "kafka": Command("app.local.kafka_cli:kafka", "Start, stop and look at the local Kafka."),
 }
 """Every command. A new one is a line here; its module is imported when it is called."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from app.errors import UserError
+from app.exchange.writing import write
 from app.local.progress import say
 
 Then = Literal["left out", "approximated", "kept apart"]
@@ -27,11 +27,3 @@ def tell(losses: Sequence[Loss], report: Path | None) -> None:
         say(f"{loss.then}: {loss.where}: {loss.what}")
     if report is not None:
         write(report, msgspec.json.format(msgspec.json.encode(list(losses)), indent=1).decode())
-
-
-def write(path: Path, text: str) -> None:
-    """A text file; raises UserError where it cannot be written."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error

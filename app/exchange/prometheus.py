@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from statistics import NormalDist
 from typing import Any
 
-import yaml
-
 from app.config import Policy
 from app.core import budgets
 from app.core.ownership import Route
 from app.core.signals import CLEAR_EVENTS
 from app.core.slos import BreachRule, BurnRule, FreezeRule, Slo
 from app.exchange.losses import Loss
+from app.exchange.writing import yaml_of
 
 EVERY = "30s"
 HALF = 0.5
@@ -37,22 +36,7 @@ def rules_of(policy: Policy) -> tuple[str, list[Loss]]:
     """The rule file, and what it cannot say."""
     groups = [_group(slo, policy.ownership.routes[slo.id]) for slo in policy.slos.values()]
     lost = [loss for slo in policy.slos.values() for loss in _losses(slo, policy)]
-    return yaml.dump({"groups": groups}, Dumper=_Dumper, sort_keys=False, width=1000), lost
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes expressions as blocks, and lists indented."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
-        super().increase_indent(flow, indentless=False)
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
+    return yaml_of({"groups": groups}), lost
 
 
 def _group(slo: Slo, route: Route) -> dict[str, Any]:

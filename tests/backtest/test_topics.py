@@ -125,9 +125,10 @@ async def test_a_backlog_sent_at_once_is_judged_when_it_happened(
     whole = backtest(kafka, prefix, "--topic", EVENTS, "--json")
     shown = json.loads(whole.stdout)
     of_files = json.loads(backtest(kafka, prefix, "--data", demo, "--json").stdout)
-    keys = [one["key"] for one in shown["incidents"]]
-    assert keys == [one["key"] for one in of_files["incidents"]]
-    assert len(keys) >= 5
+    known = [one["key"] for one in of_files["incidents"]]
+    assert len(known) >= 5
+    # the conversations are counted today: in the topic time goes on, and budgets shrink
+    assert [one["key"] for one in shown["incidents"]][: len(known)] == known
     assert whole.stdout == backtest(kafka, prefix, "--topic", EVENTS, "--json").stdout
 
     later = iso(time.time() + 3600)
