@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 import yaml
+from msgspec.structs import replace
 
 from app import config
 from app.config import Policy
 from app.core import budgets
-from app.core.slos import BreachRule, BurnRule, Slo
+from app.core.slos import BreachRule, BurnRule, Slo, family_of
 from app.exchange.losses import Loss
 from app.exchange.openslo import OURS, VERSION
 from app.exchange.prometheus import duration
@@ -28,7 +29,8 @@ def documents_of(config_dir: Path) -> tuple[str, list[Loss]]:
     policy = config.load(config_dir)
     slos, ownership = (_written(config_dir / name) for name in ("slos.yaml", "ownership.yaml"))
     documents = list(_documents(policy, slos, ownership))
-    losses = [loss for slo in policy.slos.values() for loss in _losses(slo, policy)]
+    shown = [(slo, entry) for entry in slos["slos"] if (slo := _shown(policy, entry))]
+    losses = [loss for slo, entry in shown for loss in _losses(slo, entry, ownership)]
     return yaml_of(*documents), losses
 
 
@@ -41,7 +43,8 @@ def _written(path: Path) -> Document:
 def _documents(policy: Policy, slos: Document, ownership: Document) -> Iterator[Document]:
     routes = ownership["routes"]
     apart = {key: value for key, value in ownership.items() if key != "routes"}
-    others = {name: row for name, row in routes.items() if name not in policy.slos}
+    known = {entry["id"] for entry in slos["slos"]}
+    others = {name: row for name, row in routes.items() if name not in known}
     yield _object(
         "Service",
         SERVICE,
@@ -56,9 +59,16 @@ def _documents(policy: Policy, slos: Document, ownership: Document) -> Iterator[
     yield _object("DataSource", SOURCE, None, {"type": "burnrate", "connectionDetails": details})
     yield from _targets(policy)
     for entry in slos["slos"]:
-        slo = policy.slos.get(entry["id"])
+        slo = _shown(policy, entry)
         if slo is not None:
-            yield from _slo(slo, entry, routes.get(slo.id, {}))
+            yield from _slo(slo, entry, routes[slo.id])
+
+
+def _shown(policy: Policy, entry: Document) -> Slo | None:
+    """The entry's SLO; of one with groups, which are alike but for what they count, the whole."""
+    found = (slo for slo in policy.slos.values() if family_of(slo.id) == entry["id"])
+    one = next(found, None)
+    return None if one is None else replace(one, id=entry["id"], title=entry["title"])
 
 
 def _object(
@@ -132,6 +142,8 @@ def _ratio(entry: Document) -> Document:
 def burn_rate(slo: Slo, rule: BreachRule | BurnRule) -> float | None:
     """The burn rate above which a rule fires; None where it asks for something else."""
     ratio = budgets.error_ratio(slo.objective)
+    if isinstance(rule, BurnRule) and rule.rate is not None:
+        return rule.rate
     if isinstance(rule, BurnRule):
         return rule.consumed * slo.period_s / rule.window_s
     if rule.measure != "ratio" or not ratio:
@@ -167,7 +179,7 @@ def _alert(slo: Slo, rule: BreachRule | BurnRule, rate: float, route: Document) 
     return _object("AlertPolicy", f"{slo.id}-{rule.id}", f"{slo.title}: {rule.id}", spec)
 
 
-def _losses(slo: Slo, policy: Policy) -> Iterator[Loss]:
+def _losses(slo: Slo, entry: Document, ownership: Document) -> Iterator[Loss]:
     def apart(where: str, what: str) -> Loss:
         return Loss(where=f"{slo.id}: {where}", what=what, then="kept apart")
 
@@ -175,7 +187,7 @@ def _losses(slo: Slo, policy: Policy) -> Iterator[Loss]:
     yield apart("rules", "evidence guards, keep_firing_for, stale, reopen and repage have no word")
     if burn_rate(slo, slo.breach) is None:
         yield apart("breach", f"OpenSLO alerts on burn rates only, not on a {slo.breach.measure}")
-    if slo.basis == "events" and slo.burns:
+    if slo.basis == "events" and any(rule.rate is None for rule in slo.burns):
         yield Loss(
             where=f"{slo.id}: burn",
             what="a share of the budget, counted in events, is said as a burn rate: the same where "
@@ -186,5 +198,9 @@ def _losses(slo: Slo, policy: Policy) -> Iterator[Loss]:
         yield apart("freeze", "that an exhausted budget freezes deployments has no word")
     if slo.headline.kind != "ratio":
         yield apart("headline", f"a {slo.headline.kind} and its target have no word")
-    if policy.ownership.routes[slo.id].steps:
+    if "by" in entry:
+        yield apart("by", "a group of its own for each value has no word")
+    if any(rule.short_window_s for rule in slo.burns):
+        yield apart("burn", "a condition has one window; the short ones have no word")
+    if ownership["routes"][slo.id].get("escalation"):
         yield apart("escalation", "steps, their times and conditions have no word")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from app.config.slo_entries import PRESETS
 from app.core import budgets
 from app.errors import UserError
 from app.exchange.losses import Loss
@@ -34,7 +35,6 @@ ALERTER = {"owner": "@ops-team", "channel": "#ops-alerts"}
 
 _UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 30 * 86_400}
 _URGENT = {"page", "critical", "p1", "high", "sev1"}
-_SPARE = ("fast-burn", "slow-burn")
 
 
 class Imported(NamedTuple):
@@ -230,7 +230,7 @@ class _Entry:
             },
             "breach": self._breach(rules[0] if rules else None, period_s),
         }
-        if burns := self._burns(rules[1:], period_s):
+        if burns := self._burns(rules[1:]):
             entry["burn"] = burns
         return entry
 
@@ -249,7 +249,7 @@ class _Entry:
         if _duration(period_s) != entry.get("period", defaults.get("period", "30d")):
             entry["period"] = _duration(period_s)
         entry |= {"id": self.id, "title": self.title}
-        burns = defaults.get("burn", {}) | entry.get("burn", {})
+        burns = _burns_of(entry, defaults)
         for policy in self._policies:
             for rule in self._rules(policy):
                 self._restore(entry, burns, rule, period_s)
@@ -265,7 +265,9 @@ class _Entry:
             share = 1 - rule.rate * budgets.error_ratio(self._target)
             known, field = entry["breach"], {"threshold": _rounded(share)}
         elif name in burns:
-            known, field = burns[name], {"consumed": _rounded(rule.rate * rule.window_s / period_s)}
+            spent = _rounded(rule.rate * rule.window_s / period_s)
+            known = burns[name]
+            field = {"rate": rule.rate} if known.get("rate") else {"consumed": spent}
         else:
             self._lose(f"AlertPolicy {rule.name}", "is not one that was exported", "left out")
             return
@@ -384,14 +386,11 @@ class _Entry:
         }
         return breach | ({"for": _duration(rule.for_s)} if rule.for_s else {})
 
-    def _burns(self, rules: list[_Rule], period_s: int) -> Document:
+    def _burns(self, rules: list[_Rule]) -> Document:
         burns: Document = {}
-        for place, rule in enumerate(rules):
-            if place >= len(_SPARE):
-                self._lose(f"AlertPolicy {rule.name}", "one rule too many", "left out")
-                continue
-            burns[_SPARE[place]] = {
-                "consumed": _rounded(rule.rate * rule.window_s / period_s),
+        for rule in rules:
+            burns[_rule_id(rule.name, burns)] = {
+                "rate": rule.rate,
                 "window": _duration(rule.window_s),
                 "severity": rule.severity,
                 "min_bad": 0,
@@ -431,6 +430,29 @@ class _Entry:
                 where, f"AlertNotificationTarget {one.targetRef} is not in the file", "left out"
             )
         return found
+
+
+def _burns_of(entry: Document, defaults: Document) -> Document:
+    """An exported entry's burn rules, as it writes them or its preset has them."""
+    preset = entry.get("preset") or defaults.get("preset")
+    found: Document = {}
+    for name, rule in PRESETS.get(preset, {}).items() if isinstance(preset, str) else ():
+        found[name] = {
+            "rate": rule.rate,
+            "window": _duration(rule.window),
+            "short_window": _duration(rule.short_window or rule.window),
+            "severity": rule.severity,
+        }
+    shared: Document = {} if entry.get("preset") else defaults.get("burn", {})
+    own: Document = entry.get("burn", {})
+    return found | shared | own
+
+
+def _rule_id(name: str, taken: Document) -> str:
+    """A rule's name that no other has."""
+    stem = re.sub(r"^[^a-z]+", "", _id(name))[:36] or "burn"
+    names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 1000))
+    return next(one for one in names if one not in taken and one != "breach")
 
 
 def _id(name: str) -> str:

@@ -4,6 +4,7 @@ They count by rate (`basis: time`) over this program's own counters. The guards 
 expressions; an alert that fires asks itself by `ALERTS`, since a guard only holds back a beginning.
 """
 
+import re
 from collections.abc import Iterator
 from statistics import NormalDist
 from typing import Any
@@ -12,7 +13,7 @@ from app.config import Policy
 from app.core import budgets
 from app.core.ownership import Route
 from app.core.signals import CLEAR_EVENTS
-from app.core.slos import BreachRule, BurnRule, FreezeRule, Slo
+from app.core.slos import BreachRule, BurnRule, FreezeRule, Slo, family_of
 from app.exchange.losses import Loss
 from app.exchange.writing import yaml_of
 
@@ -210,7 +211,8 @@ def _freeze(slo: Slo, route: Route, rule: FreezeRule) -> Rule:
 
 def _name(slo: Slo, rule: str) -> str:
     """An alert's name: SloAvailabilityFastBurn."""
-    return "Slo" + "".join(part.capitalize() for part in f"{slo.id}-{rule}".split("-"))
+    parts = re.split(r"[^a-zA-Z0-9]+", f"{slo.id}-{rule}")
+    return "Slo" + "".join(part.capitalize() for part in parts)
 
 
 def _about(slo: Slo, route: Route, rule: str, severity: str) -> Rule:
@@ -220,7 +222,7 @@ def _about(slo: Slo, route: Route, rule: str, severity: str) -> Rule:
         "annotations": {
             "summary": f"{slo.title}: {rule} fires",
             "description": f"Objective {slo.objective:g}; {route.owner} is told.",
-            "runbook": f"docs/runbooks/{slo.id}.md",
+            "runbook": f"docs/runbooks/{family_of(slo.id)}.md",
         },
     }
 

@@ -165,14 +165,32 @@ def test_what_was_changed_in_an_export_is_taken_over(tmp_path: Path) -> None:
     assert next(rule.consumed for rule in slo.burns if rule.id == "fast-burn") == 0.05
 
 
+def test_groups_and_presets_come_back_as_they_were(tmp_path: Path) -> None:
+    slos = yaml.safe_load((ROOT / "config/slos.yaml").read_text())
+    slos["slos"][0] |= {"by": {"cli_type": ["codex", "gemini"]}, "preset": "google-30d"}
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/slos.yaml").write_text(yaml.safe_dump(slos))
+    (tmp_path / "old/ownership.yaml").write_text((ROOT / "config/ownership.yaml").read_text())
+    done = burnrate("export", "openslo", "--config", tmp_path / "old")
+    assert "kept apart: availability: by: a group of its own" in done.stderr
+    assert "kept apart: availability: burn: a condition has one window" in done.stderr
+    assert taken_over(tmp_path, done.stdout) == (config.load(tmp_path / "old"), [])
+    rules = burnrate("export", "prometheus", "--config", tmp_path / "old", "--out", tmp_path / "r")
+    assert rules.returncode == 0
+    assert (
+        subprocess.run(["promtool", "check", "rules", tmp_path / "r"], check=False).returncode == 0
+    )
+
+
 def test_a_file_from_elsewhere_becomes_a_policy(tmp_path: Path) -> None:
     policy, lost = taken_over(tmp_path, WILD)
     slo, route = policy.slos["orders"], policy.ownership.routes["orders"]
     assert (slo.title, slo.objective, slo.period_s) == ("Orders go through", 0.99, 28 * 86_400)
     assert (slo.breach.threshold, slo.breach.window_s) == (pytest.approx(1 - 14 * 0.01), 3600)
     assert (slo.breach.severity, slo.breach.for_s, slo.breach.min_bad) == ("P1", 300, 0)
-    assert [(r.severity, r.window_s, r.for_s) for r in slo.burns] == [("P2", 6 * 3600, 900)]
-    assert slo.burns[0].consumed == pytest.approx(2 * 6 / (28 * 24))
+    assert [(r.id, r.severity, r.rate, r.window_s, r.for_s) for r in slo.burns] == [
+        ("slow", "P2", 2, 6 * 3600, 900)
+    ]
     assert (route.owner, route.channel) == ("@on-call", "#chat")
     told = {one["where"]: (one["then"], one["what"]) for one in lost}
     assert told == {
