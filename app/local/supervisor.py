@@ -12,7 +12,7 @@ from app.local.progress import say
 from app.settings import Settings
 
 CHECK_S = 5.0
-STARTING_S = 60.0  # /healthz is not asked before that
+STARTING_S = 60.0  # so long a worker may take before it is healthy for the first time
 UNHEALTHY_TIMES = 3
 PAUSE_S = 1.0
 QUICK_S = 10.0  # a worker that ends sooner than this has not begun to work
@@ -102,15 +102,18 @@ class Supervisor:
         return await ended
 
     async def _stalls(self) -> None:
-        """Return when /healthz has failed three times in a row."""
-        failed = 0
+        """Return when /healthz has failed three times in a row, once it was well or should be."""
         if not self._health_url:
             await asyncio.Event().wait()
-        await asyncio.sleep(STARTING_S)
+        loop = asyncio.get_running_loop()
+        began, failed, was_healthy = loop.time(), 0, False
         async with httpx.AsyncClient(trust_env=False, timeout=CHECK_S) as client:
             while failed < UNHEALTHY_TIMES:
                 await asyncio.sleep(CHECK_S)
-                failed = 0 if await self._healthy(client) else failed + 1
+                healthy = await self._healthy(client)
+                was_healthy |= healthy
+                starting = not was_healthy and loop.time() - began < STARTING_S
+                failed = 0 if healthy or starting else failed + 1
 
     async def _healthy(self, client: httpx.AsyncClient) -> bool:
         try:

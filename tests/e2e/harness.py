@@ -38,6 +38,7 @@ OWNERS = (
     "ops-team",
     "ops-lead",
 )
+RESTART = 75  # the exit code of a worker that wants to be started again
 PACED_S = 3.0
 BURST_S = 0.3  # in which a tick judges all
 PATIENCE_S = 40.0
@@ -200,6 +201,19 @@ class Worker:
 
 
 TOKEN = "a-token-of-the-tests"
+
+
+async def kept_running(worker: Worker) -> None:
+    """As a supervisor does: started again where it ended to be started again."""
+    for _ in range(3):
+        try:
+            await wait_for(worker.is_ready, "ready again", 30)
+        except AssertionError:
+            assert worker.process is not None
+            assert worker.process.returncode == RESTART, worker.log()[-3000:]
+            await worker.start(ready=False)
+        else:
+            return
 
 
 class Stack:

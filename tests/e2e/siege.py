@@ -27,10 +27,9 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from app.local import kafka as local_kafka
 from app.topics import EVENTS
 from tests.bridge.kokino import Kokino
-from tests.e2e.harness import ROOT, Event, Stack, Worker, execution, wait_for
+from tests.e2e.harness import RESTART, ROOT, Event, Stack, Worker, execution, wait_for
 
 SESSION_S = 6.0
-RESTART = 75
 KAFKA_AWAY = 1  # a start while there is no Kafka: a person may have to act
 BATCH, PAUSE_S = 10, 0.05  # 200 events a second, at most
 MOST_JOINED = 2  # beside the first, which stay
@@ -118,6 +117,14 @@ class Siege:
         """Start the broker where it was."""
         again = await asyncio.to_thread(local_kafka.start, self.broker)
         assert again.bootstrap == self.stack.kafka
+
+    async def settle(self) -> None:
+        """Wait until every worker is ready; says what they say where one is not."""
+        try:
+            await wait_for(lambda: _all_ready(self), "all are ready", SETTLING_S)
+        except AssertionError as error:
+            said = [f"{worker.url}\n{worker.log()[-1500:]}" for worker in self.up]
+            raise AssertionError("\n\n".join([str(error), *said])) from error
 
     @property
     def admin(self) -> AdminClient:
@@ -297,9 +304,9 @@ async def besieged(seed: int, prefix: str, broker: Path, folder: Path) -> AsyncI
         siege.up = list(siege.first)
         keeping = asyncio.create_task(siege.keep())
         try:
-            await wait_for(lambda: _all_ready(siege), "all are ready", SETTLING_S)
+            await siege.settle()
             await play(siege, begin.moves)
-            await wait_for(lambda: _all_ready(siege), "all are ready again", SETTLING_S)
+            await siege.settle()
             assert not keeping.done(), keeping.exception()
             yield siege
         finally:

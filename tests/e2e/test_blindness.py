@@ -1,11 +1,26 @@
 """An alerter that does not see says so, judges nothing meanwhile, and fails its health check."""
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.harness import HOUR, MINUTE, Stack, assert_says, execution, key_time, wait_for
+from app.local import kafka as local_kafka
+from tests.e2e.harness import (
+    HOUR,
+    MINUTE,
+    Stack,
+    assert_says,
+    execution,
+    kept_running,
+    key_time,
+    recount,
+    title_of,
+    wait_for,
+)
 
 pytestmark = pytest.mark.kafka
 
@@ -56,3 +71,50 @@ async def test_a_stalled_intake_blinds_the_alerter_until_it_goes_on(
 
 async def _blind(stack: Stack) -> bool:
     return await stack.metric("burnrate_blind") == 1
+
+
+@pytest.mark.slow
+async def test_without_kafka_people_are_told_directly_and_all_goes_on_when_it_is_back(
+    prefix: str, tmp_path: Path
+) -> None:
+    """The broker is stopped in its tracks (SIGSTOP): nothing answers, nothing is refused."""
+    data_dir = tmp_path / "kafka"
+    broker = await asyncio.to_thread(local_kafka.start, data_dir)
+    try:
+        async with Stack(broker.bootstrap, prefix, tmp_path, held_at=BEGIN) as stack:
+            worker = await stack.worker().start()
+            await stack.produce([execution(BEGIN - 20, good=n > 20) for n in range(60)])
+            await wait_for(stack.triggers, "the outage is paged")
+            await stack.judged()
+            page = stack.triggers()[0]
+
+            os.kill(broker.pid, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(1)
+                stack.set_clock(BEGIN + 61)
+                await wait_for(lambda: _blind(stack), "it knows that it is blind")
+                stack.set_clock(BEGIN + 125)
+                message = await stack.told_so("ops-alerts", "P1 alerter: blind")
+                assert_says(message, "@ops-team")
+                await wait_for(lambda: stack.paged("ops-team"), "the operations team is paged")
+                assert [key for _, key in stack.paged("backend-team")] == [page]
+                answer = await stack.get("/healthz")
+                assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            finally:
+                os.kill(broker.pid, signal.SIGCONT)
+
+            await kept_running(worker)
+            await stack.produce([execution(BEGIN + 120 - n, good=n > 20) for n in range(60)])
+            await stack.told_so("ops-alerts", "Resolved: alerter")
+            await wait_for(lambda: _counted(stack), "the counts are right")
+            assert [key for _, key in stack.paged("backend-team")] == [page]
+            states = {i["slo"]: i["state"] for i in await stack.incidents()}
+            assert states == {"availability": "firing", "alerter": "resolved"}
+            blind = [m for m in stack.told("ops-alerts") if "blind" in title_of(m)]
+            assert len({title_of(m) for m in blind}) == len(blind), "told once, however"
+    finally:
+        await asyncio.to_thread(local_kafka.stop, data_dir)
+
+
+async def _counted(stack: Stack) -> bool:
+    return await stack.windows("availability") == recount(stack.sent, stack.now)

@@ -11,13 +11,15 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
+from app.kafka import create_topics
 from app.local import kafka as local_kafka
-from app.topics import EVENTS
+from app.topics import EVENTS, all_topics
 from tests.e2e.harness import (
+    RESTART,
     Stack,
-    Worker,
     execution,
     integrity,
+    kept_running,
     recount,
     title_of,
     wait_for,
@@ -28,7 +30,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 SEED = 20261123
 BATCH, PAUSE_S = 10, 0.05  # 200 events a second, at most
 SESSION_S = 6.0
-RESTART = 75
 
 
 @pytest.fixture
@@ -226,25 +227,12 @@ async def test_kafka_is_stopped_and_started(prefix: str, tmp_path: Path) -> None
                 await asyncio.sleep(4)
                 again = await asyncio.to_thread(local_kafka.start, data_dir)
                 assert again.bootstrap == broker.bootstrap
-                await _kept_running(worker)
+                await kept_running(worker)
                 await asyncio.sleep(2)
             await counts_are_right(stack)
             await told_once(stack)
     finally:
         await asyncio.to_thread(local_kafka.stop, data_dir)
-
-
-async def _kept_running(worker: Worker) -> None:
-    """As a supervisor does: started again where it ended to be started again."""
-    for _ in range(3):
-        try:
-            await wait_for(worker.is_ready, "ready again", 30)
-        except AssertionError:
-            assert worker.process is not None
-            assert worker.process.returncode == RESTART, worker.log()[-3000:]
-            await worker.start(ready=False)
-        else:
-            return
 
 
 async def test_a_zero_tolerance_page_survives_a_kill_at_once(stack: Stack) -> None:
@@ -257,3 +245,22 @@ async def test_a_zero_tolerance_page_survives_a_kill_at_once(stack: Stack) -> No
     await stack.judged()
     (incident,) = await stack.incidents()
     assert {key for _, key in stack.paged()} == {f"{incident['key']}/P1/1"}
+
+
+async def test_a_topic_made_anew_is_counted_from_its_beginning(stack: Stack) -> None:
+    """Its offsets begin at 0 again, yet nothing of it is taken for what was counted already."""
+    await stack.worker().start()
+    now = time.time()
+    for partition in range(4):
+        events = [execution(now - 60 - n, good=n > 1) for n in range(50)]
+        await stack.produce(events, partition=partition)
+    await counts_are_right(stack)
+    admin, topic = AdminClient({"bootstrap.servers": stack.kafka}), stack.prefix + EVENTS
+    admin.delete_topics([topic])[topic].result(10)
+    await wait_for(lambda: topic not in admin.list_topics(timeout=5).topics, "it is deleted")
+    await create_topics(stack.settings, [t for t in all_topics(replay=False) if t.name == EVENTS])
+    for partition in range(4):  # fewer than before, then more: within the old offsets, and beyond
+        for count in (30, 40):
+            events = [execution(now - n, good=n > 2) for n in range(count)]
+            await stack.produce(events, partition=partition)
+    await counts_are_right(stack)

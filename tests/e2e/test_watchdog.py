@@ -1,0 +1,87 @@
+"""A worker that gets nowhere fails its health check, and its supervisor starts it again."""
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.e2e.harness import MINUTE, Stack, Worker, execution, recount, wait_for
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+BEGIN = 1_785_578_400.0  # 2026-08-01T10:00:00Z
+RESTARTED_S = 90.0  # three failed checks of 5 s, a start, and whatever else the machine does
+
+
+@pytest.fixture
+async def stack(kafka: str, prefix: str, tmp_path: Path) -> AsyncIterator[Stack]:
+    async with Stack(kafka, prefix, tmp_path, held_at=BEGIN) as made:
+        try:
+            yield made
+        finally:  # a supervisor that is killed cannot end its worker
+            for worker in made.workers:
+                if worker.process is not None and worker.process.returncode is None:
+                    worker.resume()
+                    await worker.stop()
+
+
+def child_of(supervisor: Worker) -> psutil.Process | None:
+    """The worker that this supervisor runs now."""
+    assert supervisor.process is not None
+    children = psutil.Process(supervisor.process.pid).children()
+    return children[0] if children else None
+
+
+async def restarted(supervisor: Worker, before: psutil.Process) -> None:
+    """Wait for another worker, that works."""
+
+    async def done() -> bool:
+        child = child_of(supervisor)
+        return child not in (None, before) and await supervisor.is_ready()
+
+    await wait_for(done, f"started again; its log ends: {supervisor.log()[-2000:]}", RESTARTED_S)
+
+
+async def counted(stack: Stack) -> bool:
+    """Whether the count is right as of now."""
+    return await stack.windows("availability") == recount(stack.sent, stack.now)
+
+
+async def test_a_count_that_gets_nothing_for_a_minute_is_started_again(stack: Stack) -> None:
+    count, intake = stack.worker("--only", "count", "--supervised"), stack.worker("--only=intake")
+    await intake.start(ready=False)
+    await count.start()
+    await stack.produce([execution(BEGIN - 20, good=n > 2) for n in range(60)])
+    await wait_for(lambda: counted(stack), "counted")
+    first = child_of(count)
+    assert first is not None
+    assert (await stack.get("/healthz")).status_code == httpx.codes.OK
+
+    intake.suspend()
+    stack.set_clock(BEGIN + MINUTE + 5)
+    answer = await stack.get("/healthz")
+    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert "count: nothing comes from the intake, for 6" in answer.text
+    await wait_for(
+        lambda: "the worker stalls: it is ended" in count.log(), "it is ended", RESTARTED_S
+    )
+    intake.resume()
+    await wait_for(lambda: intake.process.returncode is not None, "the sleeper has ended itself")
+    await intake.start(ready=False)
+    await restarted(count, first)
+    assert (await stack.get("/healthz")).status_code == httpx.codes.OK
+    await wait_for(lambda: counted(stack), "it counts as before")
+
+
+async def test_a_worker_that_stands_still_is_killed_and_started_again(stack: Stack) -> None:
+    worker = await stack.worker("--supervised").start()
+    first = child_of(worker)
+    assert first is not None
+    first.send_signal(signal.SIGSTOP)
+    await restarted(worker, first)
+    await stack.produce([execution(BEGIN - 20, good=n > 2) for n in range(60)])
+    await stack.judged()
+    assert (await stack.windows("availability"))["24h"] == (60, 3)
