@@ -69,8 +69,6 @@ async def test_a_count_that_gets_nothing_for_a_minute_is_started_again(stack: St
         lambda: "the worker stalls: it is ended" in count.log(), "it is ended", RESTARTED_S
     )
     intake.resume()
-    await wait_for(lambda: intake.process.returncode is not None, "the sleeper has ended itself")
-    await intake.start(ready=False)
     await restarted(count, first)
     assert (await stack.get("/healthz")).status_code == httpx.codes.OK
     await wait_for(lambda: counted(stack), "it counts as before")
