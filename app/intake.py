@@ -30,7 +30,7 @@ from app.core.folding import Folder
 from app.core.populations import Population
 from app.core.reading import PartitionReader, Seen
 from app.core.slos import Slo
-from app.kafka import COMPRESSION, client_options, topic_id, topic_name
+from app.kafka import COMPRESSION, client_options, topic_id, topic_name, unread_partitions
 from app.metrics import Metrics
 from app.refill import Filling, lacking, refill
 from app.settings import Settings
@@ -42,7 +42,7 @@ FLUSH_S = 0.1
 BEHIND_FLUSH_S = 1.0  # more than a chunk behind: the last digest of each chunk comes soon anyway
 TICK_S = 1.0
 BATCH_RECORDS = 4000
-EPOCH_TICKS = 30
+EPOCH_TICKS = 30  # between looks at what the group and the topic have become
 RESTART_S = 1.0
 REPLAY_STEP_MS = 60_000  # of the data's time; the desk judges every 10 s in between
 REPLAY_LINGER_MS = 5  # a replay sends thousands of small messages a second
@@ -339,12 +339,21 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._ticks += 1
         if self._ticks % EPOCH_TICKS == 0:
             await self._check_epoch()
+            await self._check_assignment()
 
     async def _check_epoch(self) -> None:
         """A topic that was deleted and made anew moves no partitions: it must be noticed."""
         epoch = await self._epoch()
         if any(reader.epoch != epoch for reader in self._readers.values()):
             raise RuntimeError(f"{self._topic} was made anew: everything in it is read")
+
+    async def _check_assignment(self) -> None:
+        """Partitions that nobody reads are shared out anew, if this is the group's leader."""
+        group = group_id(self._settings)
+        unread = await asyncio.to_thread(unread_partitions, self._settings, group, EVENTS)
+        if unread:
+            log.warning("nobody reads partitions %s of %s", sorted(unread), self._topic)
+            self._consumer._coordinator.request_rejoin()  # noqa: SLF001
 
     async def _replay_tick(self) -> None:
         """In a replay time passes with the data: say so whenever all partitions have moved on."""

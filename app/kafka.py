@@ -8,7 +8,13 @@ from concurrent.futures import Future
 from typing import Any
 
 from aiokafka.helpers import create_ssl_context
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupState,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from app.errors import UserError
@@ -93,6 +99,24 @@ def _end_offsets(settings: Settings, topic: str, partitions: Iterable[int]) -> d
     wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}
     asked = admin.list_offsets(wanted, request_timeout=ANSWER_TIMEOUT_S) if wanted else {}
     return {tp.partition: found.result(ANSWER_TIMEOUT_S + 1).offset for tp, found in asked.items()}
+
+
+def unread_partitions(settings: Settings, group: str, name: str) -> set[int]:
+    """The topic's partitions that no member of a consumer group has, where the group is at rest.
+
+    A leader that knew a topic's partitions only in part has shared out only those, and Kafka does
+    not ask it again: a member that comes back under its name finds everything as it was. Waits and
+    raises as `topic_id` does.
+    """
+    admin, topic = _admin(settings), topic_name(settings, name)
+    asked = admin.describe_consumer_groups([group], request_timeout=ANSWER_TIMEOUT_S)
+    found = asked[group].result(ANSWER_TIMEOUT_S + 1)
+    if found.state is not ConsumerGroupState.STABLE:
+        return set()
+    about = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_TIMEOUT_S)
+    known = {one.id for one in about[topic].result(ANSWER_TIMEOUT_S + 1).partitions}
+    had = (one for member in found.members for one in member.assignment.topic_partitions)
+    return known - {one.partition for one in had if one.topic == topic}
 
 
 def topic_config(settings: Settings, name: str) -> dict[str, str]:

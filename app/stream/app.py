@@ -1,5 +1,6 @@
 """The composition root: the Faust apps with their tables and agents, and what runs beside them."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,7 @@ from app.core.vitals import ALERTER
 from app.delivery.dispatcher import Presentation
 from app.delivery.secrets import Secrets
 from app.intake import SESSION_MS
-from app.kafka import COMPRESSION, end_offsets, topic_name
+from app.kafka import COMPRESSION, end_offsets, topic_name, unread_partitions
 from app.metrics import Metrics
 from app.settings import Settings
 from app.stream.accounts import MONTHS
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 BEAT_S = 0.5
+SHARED_OUT_S = 20.0
 ROWS = (*GRAINS, MONTHS)
 STATES, OUTBOX = "states", "outbox"
 _command = msgspec.json.Decoder(Command).decode
@@ -142,6 +144,7 @@ def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Cloc
     _count_agents(app, settings, counting, desk, vigil)
     chronicle = Chronicle(publisher, every_s=REPLAY_EVERY_S if settings.replay else EVERY_S)
     _count_timers(app, counting, desk, None if settings.replay else vigil)
+    _share_out(app, settings, DIGESTS)
     _chronicle_timer(app, desk, chronicle)
     _beat(app, pulse)
     _follow_partitions(app, [*tables.values(), states], counting)
@@ -184,6 +187,7 @@ def deliver_part(
         await for_each(stream, delivering.take)
 
     _beat(app, pulse)
+    _share_out(app, settings, NOTICES)
 
     @app.on_partitions_revoked.connect
     async def revoked(_app: faust.App, _revoked: set[TP], **_kwargs: object) -> None:
@@ -273,6 +277,22 @@ def _count_timers(app: faust.App, counting: Counting, desk: Desk, vigil: Vigil |
                 await vigil.check(desk.board(ALERTER), desk.silent())
         except Exception:
             log.exception("the vital signs could not be checked")
+
+
+def _share_out(app: faust.App, settings: Settings, topic: str) -> None:
+    """Partitions that nobody has are shared out anew, if this worker leads its group."""
+
+    @app.timer(SHARED_OUT_S)
+    async def share_out() -> None:
+        try:
+            unread = await asyncio.to_thread(unread_partitions, settings, app.conf.id, topic)
+            if unread:
+                log.warning("nobody has partitions %s of %s", sorted(unread), topic)
+                thread = app.consumer._thread  # noqa: SLF001 - Faust has no name for it
+                coordinator = thread._ensure_consumer()._coordinator  # noqa: SLF001
+                await thread.call_thread(coordinator.request_rejoin)
+        except Exception:
+            log.info("who has which partitions could not be asked", exc_info=True)
 
 
 def _chronicle_timer(app: faust.App, desk: Desk, chronicle: Chronicle) -> None:
