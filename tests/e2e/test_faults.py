@@ -215,6 +215,27 @@ async def test_partitions_are_added_while_it_runs(stack: Stack) -> None:
     await told_once(stack)
 
 
+async def test_partitions_that_came_while_the_leader_was_dead_find_a_reader(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    """It comes back under its name and gets what it had: Kafka asks nobody to share out anew."""
+    async with Stack(kafka, prefix, tmp_path, partitions=1) as stack:
+        worker = await stack.worker().start()
+        await stack.produce([execution(time.time(), good=n > 1) for n in range(50)])
+        await counts_are_right(stack)
+        await worker.kill()
+        admin = AdminClient({"bootstrap.servers": stack.kafka})
+        made = admin.create_partitions([NewPartitions(stack.prefix + EVENTS, 3)])
+        next(iter(made.values())).result(10)
+        await worker.start(ready=False)
+        await asyncio.sleep(3)  # the producer hears of them
+        for partition in range(3):
+            events = [execution(time.time(), good=n > 1) for n in range(50)]
+            await stack.produce(events, partition=partition)
+        await wait_for(worker.is_ready, "every partition is heard of", 60)
+        await counts_are_right(stack)
+
+
 async def test_kafka_is_stopped_and_started(prefix: str, tmp_path: Path) -> None:
     data_dir = tmp_path / "kafka"
     broker = await asyncio.to_thread(local_kafka.start, data_dir)
