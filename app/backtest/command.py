@@ -11,7 +11,7 @@ from app import config
 from app.backtest import comparing, document, scoring, sweeping, telling
 from app.backtest.chart import svg
 from app.backtest.running import DAY_MS, Run, run, wanted_events
-from app.backtest.sources import TAIL_S, Source, databases, json_lines
+from app.backtest.sources import TAIL_S, Source, databases, json_lines, kinds_for
 from app.backtest.topics import Range, topic_records
 from app.config import Policy
 from app.core.events import Refused, parse_timestamp
@@ -91,13 +91,14 @@ class _Source(NamedTuple):
     events: Path | None
     span: Range | None
 
-    def opened(self, wanted: frozenset[str]) -> AbstractContextManager[Source]:
+    def opened(self, policies: list[Policy]) -> AbstractContextManager[Source]:
+        wanted, kinds = wanted_events(policies), kinds_for(policies)
         if self.span is not None:
-            return topic_records(connected(Settings.from_env()), self.span, wanted)
+            return topic_records(connected(Settings.from_env()), self.span, wanted, kinds)
         if self.data is not None:
-            return databases(self.data, wanted)
+            return databases(self.data, wanted, kinds)
         assert self.events is not None
-        return json_lines(self.events, wanted)
+        return json_lines(self.events, wanted, kinds)
 
 
 def _time(option: str, text: str | None) -> int | None:
@@ -115,7 +116,7 @@ def _labels(data: Path | None, labels: Path | None) -> list[Label]:
 
 
 def _run(chosen: _Source, policies: list[Policy]) -> Run:
-    with chosen.opened(wanted_events(policies)) as source:
+    with chosen.opened(policies) as source:
         days = max(1, (source.last_ms - source.first_ms + TAIL_S * 1000) // DAY_MS)
         with progress.steps("Days of data judged", days) as step:
             return run(source, policies, step)

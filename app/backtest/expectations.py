@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from app import config
 from app.backtest.running import Outcome, outcomes_at, wanted_events
 from app.backtest.series import Happening, Series, span_ms, times_of
+from app.backtest.sources import kinds_for
 from app.config import Policy, sources
 from app.config.values import Model, Severity
 from app.core import events
@@ -139,26 +140,25 @@ def _under(node: Any, name: str) -> Any:  # noqa: ANN401 - yaml's nodes
 
 
 def _happenings(path: Path, file: _File, test: _Test, policy: Policy) -> list[Happening]:
-    wanted = wanted_events([policy])
     found: list[Happening] = []
     for number, series in enumerate(test.series):
         where = f"{path}: test {test.name!r}: series.{number}"
-        event = _event(where, series, file, wanted)
+        event = _event(where, series, file, policy)
         found += [Happening(START_MS + at, event) for at in times_of(series.times)]
     return sorted(found, key=lambda one: one.at_ms)
 
 
-def _event(where: str, series: _Series, file: _File, wanted: frozenset[str]) -> Event:
+def _event(where: str, series: _Series, file: _File, policy: Policy) -> Event:
     given = series.event
     if isinstance(given, str):
         if given not in file.events:
             known = ", ".join(file.events) or "none"
             raise UserError(f"{where}: no event {given!r} among the file's: {known}", exit_code=2)
         given = file.events[given]
-    decoded = events.decode(msgspec.json.encode(given))[0]
+    decoded = events.decode(msgspec.json.encode(given), kinds_for([policy]))[0]
     if isinstance(decoded, Refused):
         raise UserError(f"{where}: {decoded}", exit_code=2)
-    if decoded.event not in wanted:
+    if decoded.event not in wanted_events([policy]):
         raise UserError(f"{where}: no SLO of the policy counts {decoded.event}", exit_code=2)
     return decoded
 

@@ -2,7 +2,7 @@
 
 import mmap
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -11,8 +11,10 @@ import msgspec
 
 from app.bridge.events import encode
 from app.bridge.history import History, Moment, opened, slots
+from app.config import Policy
 from app.core import events
-from app.core.events import Event, Refused
+from app.core.events import KNOWN, Event, Kinds, Refused, kinds_of
+from app.core.folding import own_fields
 from app.core.populations import Entry
 from app.core.reading import Seen
 from app.errors import UserError
@@ -58,15 +60,23 @@ class Source(Protocol):
         """
 
 
+def kinds_for(policies: Iterable[Policy]) -> Kinds:
+    """How events are decoded so that every field is there that the policies look at."""
+    slos = (slo for policy in policies for slo in policy.slos.values())
+    return kinds_of(own_fields(slo.definition for slo in slos))
+
+
 class Databases:
     """Kokino's data folder: each row as the bridge would send it and the intake would read it."""
 
-    def __init__(self, history: History, name: str, wanted: frozenset[str]) -> None:
+    def __init__(
+        self, history: History, name: str, wanted: frozenset[str], kinds: Kinds = KNOWN
+    ) -> None:
         """Take the opened history; raises UserError where it holds no row."""
         span = history.span()
         if span is None:
             raise UserError(f"{name} holds no rows: there is nothing to judge")
-        self._history, self._wanted = history, wanted
+        self._history, self._wanted, self._kinds = history, wanted, kinds
         self.name = name
         self.first_ms, self.last_ms = span
         self.readings = Readings()
@@ -85,7 +95,7 @@ class Databases:
     def _take(self, moment: Moment, number: int, into: list[Entry]) -> None:
         seen = self.readings.seen
         try:
-            event = _event(events.decode(encode(moment.event))[0])
+            event = _event(events.decode(encode(moment.event), self._kinds)[0])
             at = events.event_time(event, moment.at_ms)
         except Refused as refused:
             self.readings.refuse(f"row {moment.event.id}", refused)
@@ -100,20 +110,22 @@ class Databases:
 
 
 @contextmanager
-def databases(folder: Path, wanted: frozenset[str]) -> Iterator[Databases]:
+def databases(folder: Path, wanted: frozenset[str], kinds: Kinds = KNOWN) -> Iterator[Databases]:
     """A data folder of Kokino's; raises UserError where it is none, or holds nothing."""
     with opened(folder) as history:
-        yield Databases(history, str(folder), wanted)
+        yield Databases(history, str(folder), wanted, kinds)
 
 
 class Lines:
     """A file of JSON lines, each an event or an array of them, in any order."""
 
-    def __init__(self, content: mmap.mmap | bytes, name: str, wanted: frozenset[str]) -> None:
+    def __init__(
+        self, content: mmap.mmap | bytes, name: str, wanted: frozenset[str], kinds: Kinds = KNOWN
+    ) -> None:
         """Look through all lines; raises UserError where no event can be read."""
         self.name = name
         self.readings = Readings()
-        self._content, self._wanted = content, wanted
+        self._content, self._wanted, self._kinds = content, wanted, kinds
         self._at = array("q")  # of each event that counts: when it happened, ms
         self._begin = array("q")  # where its line begins
         self._line = array("q")  # the line's number, from 1
@@ -132,7 +144,7 @@ class Lines:
 
     def _moment(self, place: int) -> Moment:
         line, at = self._line_at(self._begin[place]), self._at[place]
-        event = _event(events.decode(line.strip())[self._index[place]])
+        event = _event(events.decode(line.strip(), self._kinds)[self._index[place]])
         entry: Any = Entry(event, at, self._line[place], at)
         return Moment(at, entry)  # slots are cut by the times alone
 
@@ -149,7 +161,7 @@ class Lines:
         return self._content[begin:] if end < 0 else self._content[begin : end + 1]
 
     def _look_at(self, line: bytes, begin: int, number: int) -> None:
-        for index, found in enumerate(events.decode(line)):
+        for index, found in enumerate(events.decode(line, self._kinds)):
             try:
                 event = _event(found)
                 at = _time_of(event)
@@ -188,13 +200,13 @@ def _time_of(event: Event) -> int:
 
 
 @contextmanager
-def json_lines(path: Path, wanted: frozenset[str]) -> Iterator[Lines]:
+def json_lines(path: Path, wanted: frozenset[str], kinds: Kinds = KNOWN) -> Iterator[Lines]:
     """A file of JSON lines; raises UserError where it cannot be read or holds nothing."""
     try:
         with path.open("rb") as file:
             if not path.stat().st_size:
                 raise UserError(f"{path} is empty: there is nothing to judge")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                yield Lines(content, str(path), wanted)
+                yield Lines(content, str(path), wanted, kinds)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}", exit_code=2) from error

@@ -19,7 +19,7 @@ from confluent_kafka import (
 from app.backtest.sources import TAIL_S, Readings, Slice
 from app.bridge.history import Moment, slots
 from app.core import events
-from app.core.events import Event, Refused
+from app.core.events import KNOWN, Event, Kinds, Refused
 from app.core.populations import Entry
 from app.errors import UserError
 from app.kafka import ANSWER_TIMEOUT_S, admin_options, topic_name
@@ -46,11 +46,13 @@ class Records:
     was sent at once would otherwise be one moment.
     """
 
-    def __init__(self, name: str, wanted: frozenset[str], kept: IO[bytes]) -> None:
+    def __init__(
+        self, name: str, wanted: frozenset[str], kept: IO[bytes], kinds: Kinds = KNOWN
+    ) -> None:
         self.name = name
         self.readings = Readings()
         self.first_ms = self.last_ms = 0
-        self._wanted, self._kept = wanted, kept
+        self._wanted, self._kept, self._kinds = wanted, kept, kinds
         self._at = array("q")  # of each event that counts: when it happened, ms
         self._kafka_ms = array("q")
         self._offset = array("q")  # in its partition
@@ -66,7 +68,7 @@ class Records:
         kafka_ms = 0 if kind == TIMESTAMP_NOT_AVAILABLE else kafka_ms
         found = [
             (at, index)
-            for index, event in enumerate(events.decode(value))
+            for index, event in enumerate(events.decode(value, self._kinds))
             if (at := self._time_of(event, kafka_ms, where)) is not None
         ]
         if found:
@@ -121,7 +123,7 @@ class Records:
 
     def _moment(self, place: int) -> Moment:
         self._kept.seek(self._begin[place])
-        event = events.decode(self._kept.read(self._size[place]))[self._index[place]]
+        event = events.decode(self._kept.read(self._size[place]), self._kinds)[self._index[place]]
         assert isinstance(event, Event), "it was one when it was laid by"
         at = self._at[place]
         entry: Any = Entry(event, at, self._offset[place], at)
@@ -130,7 +132,7 @@ class Records:
 
 @contextmanager
 def topic_records(
-    settings: Settings, span: Range, events_wanted: frozenset[str]
+    settings: Settings, span: Range, events_wanted: frozenset[str], kinds: Kinds = KNOWN
 ) -> Iterator[Records]:
     """The committed records of a topic's range, with progress said on stderr.
 
@@ -148,7 +150,7 @@ def topic_records(
         }
     )
     with tempfile.TemporaryFile() as kept:
-        records = Records(topic, events_wanted, kept)
+        records = Records(topic, events_wanted, kept, kinds)
         try:
             _read_all(consumer, topic, span, records)
         except (KafkaException, TimeoutError) as error:

@@ -1,6 +1,7 @@
 """Lints: what is allowed but is hardly meant, or deserves a thought."""
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from itertools import combinations
 from operator import itemgetter
 
@@ -8,6 +9,8 @@ from app.config.findings import Fault, Loc
 from app.config.ownership_entries import OwnershipFile, RouteEntry, StepEntry
 from app.config.slo_entries import SlosFile
 from app.core import budgets
+from app.core.events import Metadata
+from app.core.folding import own_fields
 from app.core.signals import wilson_lower
 from app.core.slos import BreachRule, BurnRule, Slo, family_of
 from app.core.slots import FINE_S
@@ -31,6 +34,7 @@ def slo_lints(slos: SlosFile) -> Iterator[Fault]:
             (*at, "breach", "window"), "breach", slo.breach.window_s, needed(slo.breach)
         )
         yield from _weaker(at, slo)
+        yield from _unfamiliar((*at, "counts"), slo)
     yield from _same_slos(made)
 
 
@@ -71,6 +75,17 @@ def _thin(at: Loc, rule: str, window_s: int, events: int) -> Iterator[Fault]:
             f"{FINE_S} s: lengthen the window, or ask for less evidence",
             "warning",
         )
+
+
+def _unfamiliar(at: Loc, slo: Slo) -> Iterator[Fault]:
+    """Metadata fields that nobody else knows, and that look like one that all do."""
+    known = Metadata.__struct_fields__
+    for field in sorted(own_fields([slo.definition])):
+        alike = get_close_matches(field.lower(), [name.lower() for name in known], 1, 0.8)
+        if alike:
+            meant = next(name for name in known if name.lower() == alike[0])
+            message = f"metadata.{field} looks like metadata.{meant}; is that meant?"
+            yield Fault("unfamiliar-field", at, message, "warning")
 
 
 def _weaker(at: Loc, slo: Slo) -> Iterator[Fault]:

@@ -38,6 +38,7 @@ _NUMBERS = {
 }
 _VALUES = {"duration_ms", "metadata.memoryMB", "metadata.count"}  # bounded when decoded
 _FIELDS = {*Event.__struct_fields__} | {f"metadata.{n}" for n in Metadata.__struct_fields__}
+_OWN_FIELD = re.compile(r"metadata\.[A-Za-z_]\w{0,60}")
 _CONDITION = re.compile(r"\s*([\w.]+)(?:\s*(==|!=|>=|<=|>|<)\s*|\s+(not in|in)\s+)(.+?)\s*")
 
 
@@ -46,14 +47,19 @@ def _condition(value: object) -> Condition:
     if match is None:
         raise ValueError(f"{value!r} is no condition: write FIELD OPERATOR VALUE")
     field, comparison, membership, text = match.groups()
-    if field not in _FIELDS:
-        raise ValueError(f"unknown field {field!r}; known are {', '.join(sorted(_FIELDS))}")
+    _check_known(field)
     if membership:
         return Condition(field, _checked_operator(membership), _several(text))
     literal = _literal(text)
     if comparison not in ("==", "!="):
         _check_order(field, comparison, literal)
     return Condition(field, _checked_operator(comparison), literal)
+
+
+def _check_known(field: object) -> None:
+    if field not in _FIELDS and not _OWN_FIELD.fullmatch(str(field)):
+        known = ", ".join(sorted(_FIELDS))
+        raise ValueError(f"unknown field {field!r}; known are {known}, and metadata.NAME")
 
 
 def _several(text: str) -> tuple[float | str, ...]:
@@ -73,7 +79,7 @@ def _literal(text: str) -> float | str:
 
 
 def _check_order(field: str, operator: str, literal: float | str) -> None:
-    if field not in _NUMBERS:
+    if field not in _NUMBERS and field in _FIELDS:
         raise ValueError(f"{field} is no number, so {operator} says nothing of it")
     if isinstance(literal, str):
         raise ValueError(f"{field} {operator} needs a number, not {literal!r}")  # noqa: TRY004
@@ -85,14 +91,13 @@ def _checked_operator(operator: str) -> Operator:
 
 
 def _field(value: object) -> str:
-    if value not in _FIELDS:
-        raise ValueError(f"unknown field {value!r}; known are {', '.join(sorted(_FIELDS))}")
+    _check_known(value)
     return str(value)
 
 
 def _value(value: object) -> str:
     field = _field(value)
-    if field not in _VALUES:
+    if field not in _VALUES and field in _FIELDS:
         raise ValueError(f"{field!r} is no number to add up; choose {', '.join(sorted(_VALUES))}")
     return field
 
@@ -106,10 +111,10 @@ Seconds = Annotated[int, BeforeValidator(_seconds), _DURATION_SCHEMA]
 Window = Annotated[int, BeforeValidator(_window), _DURATION_SCHEMA]
 Conditions = tuple[Annotated[Any, BeforeValidator(_condition), _CONDITION_SCHEMA], ...]
 Value = Annotated[
-    str, BeforeValidator(_value), WithJsonSchema({"type": "string", "enum": sorted(_VALUES)})
+    str, BeforeValidator(_value), WithJsonSchema({"type": "string", "examples": sorted(_VALUES)})
 ]
 Field_ = Annotated[
-    str, BeforeValidator(_field), WithJsonSchema({"type": "string", "enum": sorted(_FIELDS)})
+    str, BeforeValidator(_field), WithJsonSchema({"type": "string", "examples": sorted(_FIELDS)})
 ]
 Owner = Annotated[str, Field(pattern=r"^@[\w.-]{1,60}$")]
 Channel = Annotated[str, Field(pattern=r"^#[\w.-]{1,80}$")]

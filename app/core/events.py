@@ -6,8 +6,9 @@ Whatever cannot be read is refused with a reason; nothing is guessed.
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from operator import sub
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -62,24 +63,50 @@ class Refused(ValueError):
     """An event that cannot be counted; the message is the reason that people read."""
 
 
-_one = msgspec.json.Decoder(Event)
-_many = msgspec.json.Decoder(list[Event])
+class Kinds(NamedTuple):
+    """How events are decoded that keep some metadata fields beyond those of every page."""
+
+    one: msgspec.json.Decoder[Event]
+    many: msgspec.json.Decoder[list[Event]]
+    metadata: msgspec.json.Decoder[Metadata]
+    nothing: Metadata
+
+
+@lru_cache
+def kinds_of(fields: frozenset[str]) -> Kinds:
+    """The kinds whose metadata keep these fields as well, whatever type they have."""
+    metadata: type[Metadata] = Metadata
+    event: type[Event] = Event
+    if fields:
+        own: Any = [(name, Any, None) for name in sorted(fields)]
+        kept: Any = msgspec.defstruct("Metadata", own, bases=(Metadata,), frozen=True, gc=False)
+        own = [("metadata", kept | str | None, kept())]
+        made: Any = msgspec.defstruct("Event", own, bases=(Event,), gc=False)
+        metadata, event = kept, made
+    return Kinds(
+        msgspec.json.Decoder(event),
+        msgspec.json.Decoder(list[event]),  # type: ignore[valid-type]  # made just now
+        msgspec.json.Decoder(metadata),
+        metadata(),
+    )
+
+
+KNOWN = kinds_of(frozenset())
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
-_metadata = msgspec.json.Decoder(Metadata)
 _anything = msgspec.json.Decoder()
 
 
-def decode(value: bytes | None) -> list[Event | Refused]:
+def decode(value: bytes | None, kinds: Kinds = KNOWN) -> list[Event | Refused]:
     """The events of one record, in order, each as an Event or as the reason why it is none."""
     try:
         if value is None:
             return [Refused("the record is empty")]
         _check_record(value)
         if value.lstrip()[:1] == b"[":
-            return list(_decode_array(value))
+            return list(_decode_array(value, kinds))
         _check_fields(value)
-        event = _one.decode(value)
-        _settle(event)
+        event = kinds.one.decode(value)
+        _settle(event, kinds)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return [Refused(f"not an event: {error}")]
     except Refused as refused:
@@ -87,34 +114,34 @@ def decode(value: bytes | None) -> list[Event | Refused]:
     return [event]
 
 
-def _decode_array(value: bytes) -> Iterator[Event | Refused]:
+def _decode_array(value: bytes, kinds: Kinds) -> Iterator[Event | Refused]:
     try:
         _check_fields(value)
-        events = _many.decode(value)
+        events = kinds.many.decode(value)
         for event in events:
-            _settle(event)
+            _settle(event, kinds)
     except (msgspec.MsgspecError, Refused):
         for raw in _raws.decode(value):
-            yield from decode_element(bytes(raw))
+            yield from decode_element(bytes(raw), kinds)
     else:
         yield from events
 
 
-def decode_element(raw: bytes) -> list[Event | Refused]:
+def decode_element(raw: bytes, kinds: Kinds = KNOWN) -> list[Event | Refused]:
     """One element of an array; an array within an array is refused."""
     if raw.lstrip()[:1] == b"[":
         return [Refused("not an event: an array within an array")]
-    return decode(raw.lstrip())
+    return decode(raw.lstrip(), kinds)
 
 
-def _settle(event: Event) -> None:
+def _settle(event: Event, kinds: Kinds) -> None:
     """Put the metadata into one form."""
     text = event.metadata
     if not isinstance(text, Metadata):
-        event.metadata = _metadata.decode(text) if text else NO_METADATA
+        event.metadata = kinds.metadata.decode(text) if text else kinds.nothing
 
 
-def decode_plain(values: Sequence[bytes | None]) -> list[Event] | None:
+def decode_plain(values: Sequence[bytes | None], kinds: Kinds = KNOWN) -> list[Event] | None:
     """The events of records that hold one each; None where any record wants a closer look.
 
     What `decode` makes of each, at a third of the cost.
@@ -122,10 +149,11 @@ def decode_plain(values: Sequence[bytes | None]) -> list[Event] | None:
     try:
         if max(map(len, values)) > MAX_FIELD_BYTES:  # type: ignore[arg-type]  # caught below
             return None
-        found = [_one.decode(value) for value in values]  # type: ignore[arg-type]
+        decode_one, known = kinds.one.decode, type(kinds.nothing)
+        found = [decode_one(value) for value in values]  # type: ignore[arg-type]
         for event in found:
-            if type(event.metadata) is not Metadata:
-                _settle(event)
+            if type(event.metadata) is not known:
+                _settle(event, kinds)
     except (TypeError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return found

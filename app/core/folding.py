@@ -1,12 +1,13 @@
 """Populations into tallies: what an SLO counts of a batch, asked of all its events at once."""
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from app.core.cells import MICRO, Counts
 from app.core.chunks import definition_id
+from app.core.events import MAX_DURATION_MS, Metadata
 from app.core.populations import Holder, Population, chosen, places_of
 from app.core.slos import Clause, Condition, Definition
 from app.core.slots import FINE_ROW_S
@@ -73,11 +74,33 @@ def mask_of(condition: Condition) -> Mask:
 
     def mask(population: Population) -> list[bool]:
         column = population.column(field)
+        if is_own(field):
+            return [is_number(value) and holds(value) for value in column]
         if None in column:
             return [value is not None and holds(value) for value in column]
         return list(map(holds, column))
 
     return mask
+
+
+_PREFIX = "metadata."
+_KNOWN = frozenset(Metadata.__struct_fields__)
+
+
+def own_fields(definitions: Iterable[Definition]) -> frozenset[str]:
+    """The metadata fields that these definitions look at and that are not kept anyway."""
+    named = {field for definition in definitions for field in definition.fields()}
+    return frozenset(f.removeprefix(_PREFIX) for f in named if f.startswith(_PREFIX)) - _KNOWN
+
+
+def is_own(field: str) -> bool:
+    """A metadata field that a definition alone knows: its values may have any type."""
+    return field.startswith(_PREFIX) and field.removeprefix(_PREFIX) not in _KNOWN
+
+
+def is_number(value: object) -> bool:
+    """A number that can be compared and added up, as those are that decoding checks."""
+    return type(value) in (int, float) and -MAX_DURATION_MS <= value <= MAX_DURATION_MS  # type: ignore[operator]
 
 
 def any_of(masks: Sequence[Mask], population: Population) -> list[bool]:
@@ -101,6 +124,9 @@ def compile_clause(clause: Clause, definition: Definition) -> TallyOf:
             population = population.where(mask(population))
         if definition.value is not None:
             population = population.having(definition.value)
+            if is_own(definition.value):
+                numbers = map(is_number, population.column(definition.value))
+                population = population.where(list(numbers))
         if not len(population):
             return None
         values = population.column(definition.value) if definition.value else []

@@ -10,7 +10,7 @@ from app.core import events
 from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, Position, cut_places, newest
 from app.core.events import HEARTBEAT, Event, Refused
 from app.core.evidence import metadata_of
-from app.core.folding import Folder
+from app.core.folding import Folder, own_fields
 from app.core.populations import Columns, Population, by_name, populate
 from app.core.sheets import Sheet
 
@@ -71,6 +71,7 @@ class PartitionReader:
         self._folders = list(folders)
         self._topic = topic
         self._known = known_events(folders)
+        self._kinds = events.kinds_of(own_fields(folder.definition for folder in folders))
         self._skip = skip  # until the next cut: this chunk's beginning is not known
         self._begun = False
         self._sheets: list[Sheet] = []
@@ -148,7 +149,7 @@ class PartitionReader:
             self.seen.left_out += len(records)
             return []
         counted: list[Population] = []
-        columns = _plain_columns(records, offsets, kafka_ms) or self._columns(records)
+        columns = self._plain_columns(records, offsets, kafka_ms) or self._columns(records)
         for event, found in by_name(columns):
             if event in self._known:
                 self.seen.counted += len(found.events)
@@ -161,11 +162,19 @@ class PartitionReader:
             self._news = True
         return counted
 
+    def _plain_columns(
+        self, records: Sequence[Record], offsets: list[int], kafka_ms: list[int]
+    ) -> Columns | None:
+        """Records that hold one event each, of which nothing is to be refused; else None."""
+        found = events.decode_plain([record.value for record in records], self._kinds)
+        ats = None if found is None else events.event_times(found, kafka_ms)
+        return None if found is None or ats is None else Columns(found, ats, offsets, kafka_ms)
+
     def _columns(self, records: Sequence[Record]) -> Columns:
         """What can be counted of records, looked at one by one; the rest is refused or late."""
         columns = Columns([], [], [], [])
         for record in records:
-            for index, event in enumerate(events.decode(record.value)):
+            for index, event in enumerate(events.decode(record.value, self._kinds)):
                 at = self._time_of(event, record, index)
                 if at is not None and isinstance(event, Event):
                     columns.append(event, at, record.offset, record.timestamp)
@@ -241,6 +250,7 @@ class PartitionReader:
         self._folders = [folder for folder in self._folders if folder.id in ids]
         self._sheets = [sheet for sheet in self._sheets if sheet.folder.id in ids]
         self._known = known_events(wanted)
+        self._kinds = events.kinds_of(own_fields(folder.definition for folder in wanted))
 
     def join(self, other: "PartitionReader") -> bool:
         """Take over what another reader has counted of this partition by further definitions.
@@ -268,12 +278,3 @@ class PartitionReader:
 def known_events(folders: Iterable[Folder]) -> frozenset[str]:
     """The events that any of the definitions names."""
     return frozenset(event for folder in folders for event in folder.events)
-
-
-def _plain_columns(
-    records: Sequence[Record], offsets: list[int], kafka_ms: list[int]
-) -> Columns | None:
-    """Records that hold one event each, of which nothing is to be refused; else None."""
-    found = events.decode_plain([record.value for record in records])
-    ats = None if found is None else events.event_times(found, kafka_ms)
-    return None if found is None or ats is None else Columns(found, ats, offsets, kafka_ms)

@@ -44,6 +44,11 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     distinct: str | None = None  # field whose distinct values are the bad ones
     gauge: str | None = None  # event whose metadata.count is the total
 
+    def fields(self) -> frozenset[str]:
+        """The fields that it looks at: columns, or "metadata.NAME"."""
+        asked = [c.field for clause in self.clauses for c in (*clause.where, *clause.bad_when)]
+        return frozenset(filter(None, [*asked, self.value, self.distinct]))
+
     def fingerprint(self) -> str:
         """Eight hex digits that change with anything that is counted."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:8]

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - the queries read across
 
+import json
 import re
 import sqlite3
 from datetime import UTC, datetime
@@ -311,3 +312,60 @@ def test_zero_tolerance_needs_no_conversations(tmp_path: Path) -> None:
         "pagerduty:@backend-team",
     ]
     assert watch.incident().state == "resolved"
+
+
+# fields of one's own
+
+OWN = f"""
+  - id: tokens
+    title: Tokens
+    objective: 0.9
+    value: metadata.tokens
+    counts:
+      - {{event: E, where: ["metadata.model in [large, small]"], bad_when: ["metadata.tokens > 100"]}}{HEAD}"""
+
+
+def wild_metadata(rng: Random) -> dict[str, Any]:
+    """Fields of any type: nobody has promised one."""
+    tokens = rng.choice((None, 0, 50, 101, 100.5, -7, "200", True, [300], {"n": 1}, 10**40))
+    model = rng.choice((None, "large", "small", "other", 5, ["large"]))
+    return {name: v for name, v in (("tokens", tokens), ("model", model)) if v is not None}
+
+
+@pytest.mark.parametrize("as_text", [True, False], ids=["text", "object"])
+@pytest.mark.parametrize("at_once", [1, 50])
+def test_any_metadata_field_is_counted_whatever_it_holds(
+    tmp_path: Path, *, as_text: bool, at_once: int
+) -> None:
+    slo = only(made(tmp_path, OWN))
+    rng, library, records, known = Random(5), Library([slo]), list[Record](), list[dict[str, Any]]()
+    for offset in range(400):
+        known.append(wild_metadata(rng))
+        shown = json.dumps(known[-1]) if as_text else known[-1]
+        event = {"event": "E", "metadata": shown, "timestamp": iso(BEGAN_MS)}
+        records.append(Record(offset, BEGAN_MS, json.dumps(event).encode()))
+    for begin in range(0, len(records), at_once):
+        library.read(records[begin : begin + at_once])
+    numbers = [
+        m["tokens"]
+        for m in known
+        if m.get("model") in ("large", "small")
+        and type(m.get("tokens")) in (int, float)
+        and abs(m["tokens"]) <= 10**12
+    ]
+    counts = library.ledger(slo).window(BEGAN_MS, 3600)
+    bad = sum(number > 100 for number in numbers)
+    assert len(numbers) > 20
+    assert (counts.total, counts.bad, counts.sum_u) == (
+        len(numbers),
+        bad,
+        round(sum(numbers) * 10**6),
+    )
+
+
+def test_a_field_that_looks_like_a_known_one_is_asked_about(tmp_path: Path) -> None:
+    made(tmp_path, OWN.replace("metadata.tokens > 100", "metadata.memoryMb > 100"))
+    found = [f for f in config.examine(tmp_path).findings if f.code == "unfamiliar-field"]
+    assert [f.message for f in found] == [
+        "metadata.memoryMb looks like metadata.memoryMB; is that meant?"
+    ]
