@@ -136,6 +136,7 @@ def _lines(path: Path) -> list[list[int]]:
 
 
 def _under(node: Any, name: str) -> Any:  # noqa: ANN401 - yaml's nodes
+    """The node under a key, which is there: the file was read before, and merges are refused."""
     return next(value for key, value in node.value if key.value == name)
 
 

@@ -13,28 +13,13 @@ from app.config.slo_entries import PRESETS
 from app.core import budgets
 from app.errors import UserError
 from app.exchange.losses import Loss
-from app.exchange.openslo import (
-    OURS,
-    AlertCondition,
-    AlertPolicy,
-    AlertPolicyRef,
-    ConditionRef,
-    Indicator,
-    Objective,
-    ServiceObject,
-    SloObject,
-    Target,
-    TargetRef,
-)
+from app.exchange.openslo import OURS, Indicator, Objective, ServiceObject, SloObject
+from app.exchange.openslo_alerts import LONGEST_S, UNITS_S, Alerts, Rule, name_of
 from app.exchange.openslo_reading import Objects, read
 
 Document = dict[str, Any]
 
-LONGEST_S = 30 * 86_400
 ALERTER = {"owner": "@ops-team", "channel": "#ops-alerts"}
-
-_UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 30 * 86_400}
-_URGENT = {"page", "critical", "p1", "high", "sev1"}
 
 
 class Imported(NamedTuple):
@@ -144,14 +129,14 @@ def _entries(slo: SloObject, objects: Objects) -> Iterator[tuple[Document, Docum
     foreign = [name for name in slo.metadata.annotations if not name.startswith(OURS)]
     for name in [*foreign, *(["labels"] if slo.metadata.labels else [])]:
         objects.lose(f"{where}: metadata: {name}", "has no place here", "left out")
-    policies = list(_policies(slo, objects))
+    alerts = Alerts(slo, objects, exported="slo" in ours)
     for number, objective in enumerate(slo.spec.objectives):
         target = _target(where, objective)
-        made = _Entry(slo, objective, number, target, policies, objects)
+        made = _Entry(slo, objective, number, target, alerts, objects)
         if "slo" in ours:
-            yield made.restored(ours["slo"], _ours(objects)), ours.get("route") or made.route()
+            yield made.restored(ours["slo"], _ours(objects)), ours.get("route") or alerts.route()
         else:
-            yield made.new(), made.route()
+            yield made.new(), alerts.route()
 
 
 def _target(where: str, objective: Objective) -> float:
@@ -160,30 +145,6 @@ def _target(where: str, objective: Objective) -> float:
     if objective.targetPercent is not None:
         return float(Decimal(str(objective.targetPercent)) / 100)
     raise UserError(f"{where}: an objective has neither target nor targetPercent")
-
-
-def _policies(slo: SloObject, objects: Objects) -> Iterator[AlertPolicy]:
-    where = f"SLO {slo.metadata.name}: alertPolicies"
-    for one in slo.spec.alertPolicies:
-        if isinstance(one, AlertPolicy):
-            yield one
-            continue
-        name = one.alertPolicyRef if isinstance(one, AlertPolicyRef) else one
-        found = objects.get("AlertPolicy", name, AlertPolicy)
-        if found is None:
-            objects.lose(where, f"{name} is not in the file", "left out")
-        else:
-            yield found
-
-
-class _Rule(NamedTuple):
-    """A burn rate over a window."""
-
-    name: str
-    rate: float
-    window_s: int
-    for_s: int
-    severity: str
 
 
 class _Entry:
@@ -195,14 +156,13 @@ class _Entry:
         objective: Objective,
         number: int,
         target: float,
-        policies: list[AlertPolicy],
+        alerts: Alerts,
         objects: Objects,
     ) -> None:
         self._slo, self._spec, self._objective = slo, slo.spec, objective
-        self._target, self._policies, self._objects = target, policies, objects
-        self._exported = f"{OURS}slo" in slo.metadata.annotations
+        self._target, self._alerts, self._objects = target, alerts, objects
         several = len(slo.spec.objectives) > 1
-        self.id = _id(f"{slo.metadata.name}-{number + 1}" if several else slo.metadata.name)
+        self.id = name_of(f"{slo.metadata.name}-{number + 1}" if several else slo.metadata.name)
         named = slo.metadata.displayName or slo.metadata.name
         self.title = f"{named}: {objective.displayName or number + 1}" if several else named
 
@@ -213,7 +173,7 @@ class _Entry:
         """From OpenSLO alone."""
         period_s = self._period_s()
         self._note_method()
-        rules = [rule for policy in self._policies for rule in self._rules(policy)]
+        rules = list(self._alerts.rules(self._target))
         entry: Document = {
             "id": self.id,
             "title": self.title,
@@ -250,12 +210,11 @@ class _Entry:
             entry["period"] = _duration(period_s)
         entry |= {"id": self.id, "title": self.title}
         burns = _burns_of(entry, defaults)
-        for policy in self._policies:
-            for rule in self._rules(policy):
-                self._restore(entry, burns, rule, period_s)
+        for rule in self._alerts.rules(self._target):
+            self._restore(entry, burns, rule, period_s)
         return entry
 
-    def _restore(self, entry: Document, burns: Document, rule: _Rule, period_s: int) -> None:
+    def _restore(self, entry: Document, burns: Document, rule: Rule, period_s: int) -> None:
         """A condition that was changed outside of this program."""
         name = rule.name.removeprefix(f"{self.id}-")
         timing = {"window": _duration(rule.window_s), "severity": rule.severity}
@@ -286,7 +245,7 @@ class _Entry:
         if not window.isRolling:
             self._lose("timeWindow", "is a calendar's; here periods roll")
         number, unit = int(window.duration[:-1]), window.duration[-1]
-        seconds = number * _UNITS_S.get(unit, LONGEST_S + 1)
+        seconds = number * UNITS_S.get(unit, LONGEST_S + 1)
         if unit == "M" or seconds > LONGEST_S:
             self._lose("timeWindow", f"{window.duration} is 30 days here")
         return min(seconds, LONGEST_S)
@@ -322,59 +281,11 @@ class _Entry:
             self._lose("indicatorRef", f"{name} is not in the file", "left out")
         return found
 
-    def _rules(self, policy: AlertPolicy) -> Iterator[_Rule]:
-        where = f"AlertPolicy {policy.metadata.name}"
-        if policy.spec.alertWhenNoData:
-            self._lose(where, "alertWhenNoData: write absent_for", "left out")
-        if not policy.spec.alertWhenResolved:
-            self._lose(where, "alertWhenResolved is false: resolves are always told")
-        for one in policy.spec.conditions:
-            condition = self._condition(one, where)
-            if condition is not None and (rule := self._rule(policy, condition, where)):
-                yield rule
-
-    def _condition(self, one: ConditionRef | AlertCondition, where: str) -> AlertCondition | None:
-        if isinstance(one, AlertCondition):
-            return one
-        found = self._objects.get("AlertCondition", one.conditionRef, AlertCondition)
-        if found is None:
-            self._lose(where, f"AlertCondition {one.conditionRef} is not in the file", "left out")
-        return found
-
-    def _rule(self, policy: AlertPolicy, found: AlertCondition, where: str) -> _Rule | None:
-        condition, most = found.spec.condition, budgets.error_ratio(self._target)
-        if condition.kind != "burnrate":
-            self._lose(where, f"a condition of the kind {condition.kind}", "left out")
-            return None
-        if condition.op not in ("gt", "gte"):
-            self._lose(where, f"a burn rate that is {condition.op} a threshold", "left out")
-            return None
-        if condition.op == "gte":
-            self._lose(where, "gte: here a burn rate is above its threshold")
-        if not self._exported and (not most or condition.threshold * most >= 1):
-            self._lose(where, "no burn rate is ever above this threshold", "left out")
-            return None
-        window_s = self._span_s(condition.lookbackWindow, where, "lookbackWindow")
-        for_s = self._span_s(condition.alertAfter, where, "alertAfter")
-        if window_s is None or not 10 <= window_s <= LONGEST_S or window_s % 10:
-            self._lose(where, f"lookbackWindow {condition.lookbackWindow}: 30d at most", "left out")
-            return None
-        severity = "P1" if found.spec.severity.lower() in _URGENT else "P2"
-        name = policy.metadata.name
-        return _Rule(name, condition.threshold, window_s, for_s or 0, severity)
-
-    def _span_s(self, text: str, where: str, field: str) -> int | None:
-        match = re.fullmatch(r"(\d+)([smhdw])", text)
-        if match is None:
-            self._lose(where, f"{field} {text!r} is no duration", "left out")
-            return None
-        return int(match[1]) * ({"s": 1} | _UNITS_S)[match[2]]
-
-    def _breach(self, rule: _Rule | None, period_s: int) -> Document:
+    def _breach(self, rule: Rule | None, period_s: int) -> Document:
         """A burn rate is a share of good events: without guards it is the same comparison."""
         if rule is None:
             self._lose("alertPolicies", "none that can be judged: a P2 below the objective")
-            rule = _Rule("", 1.0, period_s, 0, "P2")
+            rule = Rule("", 1.0, period_s, 0, "P2")
         share = 1 - rule.rate * budgets.error_ratio(self._target)
         breach: Document = {
             "measure": "ratio",
@@ -386,7 +297,7 @@ class _Entry:
         }
         return breach | ({"for": _duration(rule.for_s)} if rule.for_s else {})
 
-    def _burns(self, rules: list[_Rule]) -> Document:
+    def _burns(self, rules: list[Rule]) -> Document:
         burns: Document = {}
         for rule in rules:
             burns[_rule_id(rule.name, burns)] = {
@@ -396,40 +307,6 @@ class _Entry:
                 "min_bad": 0,
             } | ({"for": _duration(rule.for_s)} if rule.for_s else {})
         return burns
-
-    def route(self) -> Document:
-        """Who is told, by the notification targets of all policies."""
-        service = _id(self._spec.service or "slo")
-        found = {"owner": f"@{service}-team", "channel": f"#{service}-alerts"}
-        for target in self._targets():
-            kind, name = target.spec.target.lower(), _id(target.metadata.name)
-            if kind == "slack":
-                found["channel"] = f"#{name}"
-            elif kind == "pagerduty":
-                found["owner"] = f"@{name}"
-            else:
-                where = f"AlertNotificationTarget {target.metadata.name}"
-                self._lose(where, f"{kind} is none of slack and pagerduty", "left out")
-        return found
-
-    def _targets(self) -> Iterator[Target]:
-        for policy in self._policies:
-            for one in policy.spec.notificationTargets:
-                if isinstance(one, Target):
-                    yield one
-                    continue
-                found = self._named(one, policy)
-                if found is not None:
-                    yield found
-
-    def _named(self, one: TargetRef, policy: AlertPolicy) -> Target | None:
-        found = self._objects.get("AlertNotificationTarget", one.targetRef, Target)
-        if found is None:
-            where = f"AlertPolicy {policy.metadata.name}"
-            self._lose(
-                where, f"AlertNotificationTarget {one.targetRef} is not in the file", "left out"
-            )
-        return found
 
 
 def _burns_of(entry: Document, defaults: Document) -> Document:
@@ -450,14 +327,9 @@ def _burns_of(entry: Document, defaults: Document) -> Document:
 
 def _rule_id(name: str, taken: Document) -> str:
     """A rule's name that no other has."""
-    stem = re.sub(r"^[^a-z]+", "", _id(name))[:36] or "burn"
+    stem = re.sub(r"^[^a-z]+", "", name_of(name))[:36] or "burn"
     names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 1000))
     return next(one for one in names if one not in taken and one != "breach")
-
-
-def _id(name: str) -> str:
-    """An SLO's id, an owner's or a channel's name."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-") or "slo"
 
 
 def _source(indicator: Indicator | None) -> str:

@@ -127,7 +127,9 @@ def test_a_file_that_cannot_be_run_is_said(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("content", ["", "[]", "17", "\x00", "a: &a [*a]", "tests: [1]"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "17", "\x00", "a: &a [*a]", "tests: [1]", "tests: {<<: {a: 1}}"]
+)
 def test_garbage_is_said(tmp_path: Path, content: str) -> None:
     file = tmp_path / "garbage.yaml"
     file.write_text(content)
