@@ -24,12 +24,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
 
 from app.clock import Clock
-from app.core import chunks
+from app.core import chunks, probes
 from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, Mark, PartitionMark, Watermark
 from app.core.folding import Folder
 from app.core.populations import Population
 from app.core.reading import PartitionReader, Seen
 from app.core.slos import Slo
+from app.core.vitals import ALERTER
 from app.kafka import COMPRESSION, client_options, topic_id, topic_name, unread_partitions
 from app.metrics import Metrics
 from app.refill import Filling, lacking, refill
@@ -65,7 +66,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     ) -> None:
         self._settings = settings
         self._topic = topic_name(settings, EVENTS)
-        self._folders = [Folder(slo.id, slo.definition, self._topic) for slo in slos]
+        self._folders = _folders(slos, self._topic)
         self._filling: asyncio.Task[None] | None = None
         self._metrics = metrics
         self._clock = clock
@@ -84,7 +85,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     def take_over(self, slos: Iterable[Slo]) -> None:
         """Count by these from now on; definitions that are new are filled from the log's start."""
-        self._folders = [Folder(slo.id, slo.definition, self._topic) for slo in slos]
+        self._folders = _folders(slos, self._topic)
         for reader in self._readers.values():
             reader.keep(self._folders)
         self._fill()
@@ -473,3 +474,9 @@ async def _stop(client: Any) -> None:  # noqa: ANN401 - aiokafka's clients have 
         await client.close() if isinstance(client, AIOKafkaAdminClient) else await client.stop()
     except Exception:
         log.debug("a Kafka client did not stop cleanly", exc_info=True)
+
+
+def _folders(slos: Iterable[Slo], topic: str) -> list[Folder]:
+    """What is counted: every SLO's events, and the alerter's own probes."""
+    counted = [Folder(slo.id, slo.definition, topic) for slo in slos]
+    return [*counted, Folder(ALERTER, probes.DEFINITION, topic)]

@@ -21,13 +21,14 @@ from app.core.ownership import Ownership, slack
 from app.core.vitals import ALERTER
 from app.delivery.dispatcher import Presentation
 from app.delivery.redirects import Elsewhere
-from app.delivery.secrets import Redactor, Secrets
+from app.delivery.secrets import HEARTBEAT_URL, Redactor, Secrets
 from app.delivery.sender import open_client
 from app.delivery.wording import Addresses, Wording
 from app.errors import UserError
 from app.intake import Intake
 from app.kafka import create_topics
 from app.metrics import Metrics
+from app.probe import Probe
 from app.reloading import Reloading
 from app.settings import Settings
 from app.stream.app import (
@@ -75,6 +76,7 @@ class Worker:
         self._reloading = Reloading(
             settings.config_dir, policy, self._metrics, self._clock, [self._take_over]
         )
+        self._probe = Probe(settings, self._clock, lambda: secrets.is_set(HEARTBEAT_URL))
         self._site = Site(settings, self._reloading, self._metrics, self.health, secrets)
 
     def _make(self, policy: Policy, secrets: Secrets, parts: tuple[Part, ...]) -> Made:
@@ -115,6 +117,8 @@ class Worker:
         if deliver is not None:
             found["deliver"] = lambda: run_faust(deliver.app)
             found["dispatch"] = lambda: deliver.delivering.run(self._client)
+        if deliver is not None and not self.settings.replay:
+            found["probe"] = self._probe.run
         return found
 
     def health(self) -> Health:

@@ -196,6 +196,16 @@ class SlackServer(Server):
         return web.json_response({"ok": True, "channel": channel, "ts": ts})
 
 
+class HeartbeatServer(Server):
+    """Somebody outside who notices when nobody calls any more."""
+
+    def _refusal(self, request: web.Request, body: Json) -> str:
+        return "" if request.method == "POST" and body is None else "not a heartbeat"
+
+    def _default(self, body: Json, refusal: str) -> web.Response:  # noqa: ARG002
+        return web.Response(text="OK")
+
+
 def channel_id(channel: str) -> str:
     """What the Web API calls a channel, #headless-alerts → C0HEADLESSALERTS; an id stays."""
     return f"C0{channel[1:].upper().replace('-', '')}" if channel[0] == "#" else channel

@@ -21,6 +21,8 @@ from app.topics import DELIVERIES, partition_of
 
 TONES: dict[Came, str] = {
     "accepted": "good",
+    "updated": "good",
+    "grouped": "good",
     "retry": "warn",
     "fallback": "warn",
     "failed": "bad",

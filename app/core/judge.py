@@ -50,6 +50,7 @@ class SloState(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[Override, ...] = ()  # of the deployment gate, the newest last
     cleared_at: dict[str, int] = {}  # lane → when an operator resolved it, ms of event time
     broken: dict[str, str] = {}  # the alerter's own: destinations that refuse, and why
+    probed_at: int = 0  # the alerter's own: when the newest probe was made that has come through
     unsent: tuple[Notice, ...] = ()  # decided, stored, not yet handed to slo.notices
     silences: tuple[Silence, ...] = ()  # made by operators
     maintenance: tuple[Window, ...] = ()  # made by operators; others are configured

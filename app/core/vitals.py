@@ -16,7 +16,7 @@ from app.core.incidents import Change, FiringRule, Incident, Lane
 from app.core.judge import SloState
 from app.core.notices import Notice, Severity, Story
 from app.core.operating import Carry, Obeyed, Post
-from app.core.ownership import Route
+from app.core.ownership import Route, slack
 from app.core.rules import INACTIVE, Timing
 from app.core.signals import Signal
 from app.core.watermarks import Board
@@ -118,7 +118,10 @@ def check(before: SloState, vitals: Vitals, route: Route, now: int) -> Checked:
     notices: list[Notice] = []
     changed: list[Incident] = []
     for name, watch in WATCHES.items():
-        state, changes = _check_one(state, name, watch, vitals.wrong.get(name, ""), route, now)
+        wrong = vitals.wrong.get(name, "")
+        state, changes = _check_one(
+            state, name, _as_grave(name, watch, state, route), wrong, route, now
+        )
         for change in changes:
             notices += tell(route, change, vitals.wrong.get(name, ""))
         if changes:
@@ -126,6 +129,12 @@ def check(before: SloState, vitals: Vitals, route: Route, now: int) -> Checked:
     return Checked(
         state=replace(state, judged_at=now), notices=tuple(notices), changed=tuple(changed)
     )
+
+
+def _as_grave(name: str, watch: Watch, state: SloState, route: Route) -> Watch:
+    """A P1 where the channel is broken that all of this is told in: then nobody hears a P2."""
+    unheard = name == "destination-broken" and slack(route.channel) in state.broken
+    return watch._replace(severity="P1") if unheard else watch
 
 
 def obey(before: SloState, command: Command, route: Route, now: int) -> Checked:

@@ -26,6 +26,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app.core.notices import Kind, Notice, Severity
+from app.core.probes import FRESH_MS
 from app.delivery import groups, pagerduty, words
 from app.delivery.drafts import Draft
 from app.delivery.outcomes import Accepted, FallbackText, LostThread, Outcome, Permanent, Retry
@@ -41,9 +42,6 @@ KEPT_OPEN_MS = 40 * 24 * 3600 * 1000
 
 GIVE_UP_S = {"pagerduty": 6 * 3600, "slack": 3600, "heartbeat": 60}
 """How long after its first attempt a notice is still tried."""
-
-FRESH_MS = 120_000
-"""A heartbeat older than this proves nothing: it is skipped, and soon forgotten."""
 
 GROUP_OVER = 20
 """More than so many waiting notices are told together: a channel takes about one a second."""

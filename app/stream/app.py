@@ -274,7 +274,7 @@ def _count_timers(app: faust.App, counting: Counting, desk: Desk, vigil: Vigil |
         try:
             desk.show_vitals()
             if vigil is not None:
-                await vigil.check(desk.board(ALERTER), desk.silent())
+                await vigil.check(desk.board(ALERTER), desk.silent(), counting.probed_at)
         except Exception:
             log.exception("the vital signs could not be checked")
 

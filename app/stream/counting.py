@@ -11,6 +11,7 @@ import msgspec
 
 from app.clock import Clock
 from app.config import Policy
+from app.core import probes
 from app.core.chunks import Digest, Message, Recounted, Watermark
 from app.core.rows import Merged
 from app.core.slos import Slo
@@ -70,6 +71,7 @@ class Counting:
         self._books: dict[tuple[str, str], Book] = {}  # of definitions that are not judged by here
         self.progress_at = clock()
         self._unwritten: list[faust.Event] = []
+        self._probed_at = 0
         self._expired_at = 0
         self._writing = asyncio.Lock()
 
@@ -168,7 +170,8 @@ class Counting:
             await self._recounted(account, message)
             return
         if account is None or account.fingerprint != message.definition:
-            self._metrics.digests.labels("unknown").inc()
+            if message.slo != ALERTER:
+                self._metrics.digests.labels("unknown").inc()
             self._book(message).take(message)
             return
         self._merge(account, message)
@@ -227,7 +230,7 @@ class Counting:
         async with self._writing:
             self._pulse.check()
             events, self._unwritten = self._unwritten, []
-            accounts = self._desk.accounts
+            accounts, probed_at = self._desk.accounts, self._newest_probe()
             try:
                 for book in (*accounts.values(), *self._books.values()):
                     await self._write_book(book)
@@ -239,6 +242,16 @@ class Counting:
             await self._expire()
             for event in events:
                 event.ack()
+            self._probed_at = probed_at
+
+    def _newest_probe(self) -> int:
+        book = self._books.get((ALERTER, probes.FINGERPRINT))
+        return 0 if book is None else book.ledger.last_bad_at(self._clock())
+
+    @property
+    def probed_at(self) -> int:
+        """When the newest probe was made that is stored and that all is judged behind, ms; or 0."""
+        return self._probed_at if self._desk.has_judged(self._probed_at) else 0
 
     async def _write_book(self, book: Book) -> None:
         news = book.news()

@@ -352,6 +352,14 @@ class Desk:
         for slo, account in self.accounts.items():
             self._metrics.filling.labels(slo).set(self.is_filling(account))
 
+    def has_judged(self, at: int) -> bool:
+        """Whether every SLO here was judged at that moment (ms) or later.
+
+        One that is not judged yet at all, before the first catch-up, is not waited for.
+        """
+        states = [account.standing.state for account in self.accounts.values()]
+        return all(state.judged_at >= at for state in states if state.caught_up)
+
     def silent(self) -> dict[str, int]:
         """SLOs whose `absent_for` has passed without an event, with the seconds since."""
         now, silent = self._clock(), {}

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from app.clock import Clock
 from app.config import Policy
-from app.core import status, vitals
+from app.core import probes, status, vitals
 from app.core.commands import Command
 from app.core.incidents import Incident
 from app.core.judge import SloState
@@ -54,8 +54,11 @@ class Vigil:
         """The partition may be another's."""
         self._own = None
 
-    async def check(self, board: Board, silent: dict[str, int]) -> None:
-        """Judge the vital signs by what is known of the source (`silent`: SLO → seconds)."""
+    async def check(self, board: Board, silent: dict[str, int], probed_at: int) -> None:
+        """Judge the vital signs by what is known of the source (`silent`: SLO → seconds).
+
+        `probed_at`: the newest probe that is counted and judged behind, ms; 0: none.
+        """
         own = self._own
         if own is None or self._turn.locked() or not board.complete:
             return  # before the intake was heard of, nothing can be said of it
@@ -66,7 +69,8 @@ class Vigil:
                 before = replace(before, caught_up=True)
             found = vitals.read(board, now, before, silent)
             checked = vitals.check(before, found, self._route, now)
-            await self._carry_out(own, checked.state, checked.notices, checked.changed)
+            state, heard = probes.prove(checked.state, probed_at, now)
+            await self._carry_out(own, state, (*checked.notices, *heard), checked.changed)
 
     async def obey(self, command: Command) -> None:
         """An operator's command, or the word of a destination that is broken or mended."""

@@ -27,12 +27,13 @@ from tests.e2e.harness import (
     Stack,
     execution,
     integrity,
+    recount,
     routing_key,
     text_of,
     title_of,
     wait_for,
 )
-from tests.servers import BOT_TOKEN, Programmed, Server
+from tests.servers import BOT_TOKEN, HeartbeatServer, Programmed, Server
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -46,12 +47,18 @@ SECRETS = {
     "BURNRATE_LOG_LEVEL": "DEBUG",
 }
 
+BEATS = HeartbeatServer()
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     folder = tmp_path_factory.mktemp("delivery")
     prefix = f"t{uuid.uuid4().hex[:8]}."
-    async with Stack(kafka, prefix, folder, held_at=BEGIN, env=SECRETS) as made:
+    async with (
+        BEATS.running(),
+        Stack(kafka, prefix, folder, held_at=BEGIN, env=dict(SECRETS)) as made,
+    ):
+        made._more["BURNRATE_HEARTBEAT_URL_FILE"] = str(folder / "heartbeat-url")  # not there yet
         await made.worker().start()
         await made.produce([execution(BEGIN - n) for n in range(60)])
         await made.judged()
@@ -212,6 +219,30 @@ async def test_a_server_that_never_answers_holds_up_nobody_else(stack: Stack) ->
     stack.set_clock(stack.now + 2)
     await wait_for(lambda: len(titles(stack)) > 1, "tried again")
     assert "possible duplicate" in text_of(stack.told(CHANNEL)[1])
+
+
+async def test_a_heartbeat_has_gone_the_whole_way_and_changes_no_count(stack: Stack) -> None:
+    assert BEATS.arrivals == [], "off without an address"
+    address = stack.folder / "heartbeat-url"
+    address.write_text(f"{BEATS.url}/canary-of-the-heartbeat")
+    await wait_for(lambda: BEATS.arrivals, "called")
+    stack.set_clock(stack.now + MINUTE)
+    await wait_for(lambda: len(BEATS.arrivals) > 1, "called again")
+    assert BEATS.faults == []
+    told = await story(stack, "alerter-heartbeat")
+    assert told[-1] == ("heartbeat:url", "heartbeat", "accepted")
+    assert await stack.windows("availability") == recount(stack.sent, stack.now)
+    probes = [d for d in await stack.read("slo.digests") if d.get("slo") == "alerter"]
+    assert probes, "it is counted, by a definition of its own"
+
+    await stack.workers[0].kill()
+    called = len(BEATS.arrivals)
+    await passes(stack, 2 * MINUTE, MINUTE)
+    assert len(BEATS.arrivals) == called, "who is dead does not call"
+    stack.expected_read = 1
+    await stack.workers[0].start()
+    await wait_for(lambda: len(BEATS.arrivals) > called, "called again after the start")
+    address.unlink()
 
 
 async def killed_before_the_record(stack: Stack, server: Server, name: str) -> None:
