@@ -8,6 +8,7 @@ what comes from events; a `Voice` turns that into what its target reads.
 import html
 import logging
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote, urlencode
@@ -126,6 +127,8 @@ class Wording:
     def __init__(self, folder: Path | None = None) -> None:
         self._shipped = _environment(SHIPPED)
         self._own = _environment(folder) if folder and folder.is_dir() else None
+        files = sorted(folder.glob("*.j2")) if folder and self._own else []
+        self._strays = [path.name for path in files if path.stem not in PARTS]
 
     def part(
         self, name: str, notice: Notice, voice: Voice, addresses: Addresses, **more: object
@@ -145,13 +148,14 @@ class Wording:
         """What is wrong with the templates, each line with file and line number."""
         if not self._own:
             return []
-        found: dict[str, None] = {}
-        for kind in get_args(Kind):
-            for name in PARTS:
-                told = _context(specimen(kind), SLACK, Addresses(page_url="http://127.0.0.1"))
-                if fault := _fault(self._own, name, told | {"possible_duplicate": False}):
-                    found[fault] = None
-        return list(found)
+        parts = ", ".join(PARTS)
+        found = [
+            f"templates/{one}: there is no such part; parts are {parts}" for one in self._strays
+        ]
+        addresses = Addresses(page_url="http://127.0.0.1")
+        for kind, name, voice in product(get_args(Kind), PARTS, (SLACK, PLAIN)):
+            found.append(_fault(self._own, name, _context(specimen(kind), voice, addresses)))
+        return list(dict.fromkeys(fault for fault in found if fault))
 
 
 def _environment(folder: Path) -> ImmutableSandboxedEnvironment:

@@ -53,7 +53,7 @@ def test_no_configuration_at_all(tmp_path: Path) -> None:
 def spoilt(tmp_path: Path) -> Path:
     config = tmp_path / "config"
     shutil.copytree(REPO / "config", config)
-    (config / "templates").mkdir()
+    (config / "templates").mkdir(exist_ok=True)
     (config / "templates" / "lead.j2").write_text("fine\n{{ nothing.at.all }}\n")
     return config
 

@@ -101,3 +101,9 @@ def test_spans(seconds: float, text: str) -> None:
 )
 def test_windows(window_s: int, text: str) -> None:
     assert words.window(window_s) == text
+
+
+def test_a_file_that_is_no_part_is_a_slip_too(tmp_path: Path) -> None:
+    (tmp_path / "titel.j2").write_text("{{ notice.slo }}")
+    [fault] = Wording(tmp_path).faults()
+    assert fault.startswith("templates/titel.j2: there is no such part; parts are title, lead,")
