@@ -74,7 +74,7 @@ async def test_a_change_is_taken_over_and_told_by_slo(folder: Path) -> None:
 async def test_what_is_unsound_changes_nothing_and_is_said(
     folder: Path, name: str, text: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (folder / "templates").mkdir()
+    (folder / "templates").mkdir(exist_ok=True)
     (folder / name).write_text(text)
     parts = Parts()
     reloader, metrics = made(folder, parts)

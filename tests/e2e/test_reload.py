@@ -259,7 +259,7 @@ async def test_every_part_takes_over_by_itself_and_a_death_in_between_loses_noth
         # the intake learns of it while count stands still, and dies before it is done
         count.suspend()
         folder.edit("slos.yaml", ("duration_ms > 30000", "duration_ms > 20000"))
-        (folder.path / "templates").mkdir()
+        (folder.path / "templates").mkdir(exist_ok=True)
         folder.write("templates/title.j2", "Changed: {{ notice.slo }} {{ notice.kind }}")
         assert intake.process is not None
         intake.process.send_signal(signal.SIGHUP)
