@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import NamedTuple, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from app.errors import UserError
 
@@ -45,6 +46,7 @@ COMMANDS = {
     ),
     "export": Command("app.exchange.command:export", "The policy for Prometheus or as OpenSLO."),
     "import": Command("app.exchange.command:import_", "A policy from OpenSLO."),
+    "completion": Command("app.commands.completion:completion", "Completion for your shell."),
     "kafka": Command("app.local.kafka_cli:kafka", "Start, stop and look at the local Kafka."),
 }
 """Every command. A new one is a line here; its module is imported when it is called."""
@@ -63,6 +65,13 @@ class _Lazy(click.Group):
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)  # the table is wrong otherwise
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names come from the table, so that no module is imported for a press of the tab key."""
+        known = [(n, c) for n, c in COMMANDS.items() if n.startswith(incomplete)]
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=command.help) for name, command in known]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

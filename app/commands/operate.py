@@ -31,7 +31,7 @@ def say(answer: Document, sentence: str, *, as_json: bool) -> None:
         console().print(plain(sentence))
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  burnrate ack availability-20261013T140500Z")
 @click.argument("key")
 @by
 @as_json
@@ -41,7 +41,9 @@ def ack(key: str, by: str, *, as_json: bool) -> None:
     say(answer, f"{key}: taken by {by}.", as_json=as_json)
 
 
-@click.command()
+@click.command(
+    epilog='\b\nExample:\n  burnrate resolve availability-20261013T140500Z --why "key renewed"'
+)
 @click.argument("key")
 @click.option("--why", required=True, help="What was done; it goes into the history.")
 @by
@@ -52,7 +54,7 @@ def resolve(key: str, why: str, by: str, *, as_json: bool) -> None:
     say(answer, f"{key}: ended by {by}.", as_json=as_json)
 
 
-@click.command()
+@click.command(epilog='\b\nExample:\n  burnrate silence latency --for 2h --why "provider is slow"')
 @click.argument("slo")
 @click.option("--for", "lasts", required=True, metavar="2h", help="How long: 30m, 2h, 7d at most.")
 @click.option("--why", required=True, help="Why nobody is to be told.")

@@ -1,19 +1,48 @@
 """`burnrate status` and `burnrate incidents`."""
 
+from contextlib import suppress
+
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.commands.terminal import bar, console, plain, say_json, table
-from app.commands.worker import Document, Worker, worker
+from app.commands.terminal import bar, console, plain, say_json, spark, table
+from app.commands.worker import Document, Refused, Worker, worker
 from app.web import phrases
 from app.web.views import STATES
 
 _json = click.option("--json", "as_json", is_flag=True, help="For scripts: the API's own answer.")
 
 
-@click.command()
+SPARKS_SHOWN = 25  # each is a request
+DAY_HOURS = 24
+_COLUMNS = (
+    "Objective",
+    "State",
+    "Now",
+    "Target",
+    "Budget left",
+    "1 h",
+    "6 h",
+    "7 d",
+    "Bad, 24 h",
+    "Owner",
+)
+_STATUS_EPILOG = """\b
+Examples:
+  burnrate status
+  burnrate status --json | jq '.slos[] | {id, burn}'
+  watch --color burnrate status
+"""
+_INCIDENTS_EPILOG = """\b
+Examples:
+  burnrate incidents --state open
+  burnrate incidents --json | jq -r '.incidents[].key'
+"""
+
+
+@click.command(epilog=_STATUS_EPILOG)
 @_json
 def status(*, as_json: bool) -> None:
     """SLOs, budgets, burn rates and open incidents."""
@@ -26,10 +55,20 @@ def status(*, as_json: bool) -> None:
     opened = _opened(asked)
     _say_standing(out, document)
     out.print()
-    out.print(_slos(document, {one["key"]: one for one in opened}))
+    bad = _bad_by_hour(asked, document)
+    out.print(_slos(document, {one["key"]: one for one in opened}, bad))
     if opened:
         out.print()
         out.print(_incidents(opened, document["asOf"]))
+
+
+def _bad_by_hour(asked: Worker, document: Document) -> dict[str, list[int]]:
+    """By SLO the bad events of each of the last 24 hours; of the first few SLOs only."""
+    found: dict[str, list[int]] = {}
+    for slo in document["slos"][:SPARKS_SHOWN]:
+        with suppress(Refused):  # no history of it yet
+            found[slo["id"]] = asked.history(slo["id"])["hours"]["bad"][-DAY_HOURS:]
+    return found
 
 
 def _opened(asked: Worker) -> list[Document]:
@@ -50,8 +89,8 @@ def _say_standing(out: Console, document: Document) -> None:
         out.print(plain(text, "bad"))
 
 
-def _slos(document: Document, incidents: dict[str, Document]) -> Table:
-    made = table("Objective", "State", "Now", "Target", "Budget left", "1 h", "6 h", "7 d", "Owner")
+def _slos(document: Document, incidents: dict[str, Document], bad: dict[str, list[int]]) -> Table:
+    made = table(*_COLUMNS)
     for slo in document["slos"]:
         state = phrases.state(slo, incidents)
         burns = [slo["burn"][name] for name in ("1h", "6h", "7d")]
@@ -62,6 +101,7 @@ def _slos(document: Document, incidents: dict[str, Document]) -> Table:
             plain(phrases.target(slo)),
             _budget(slo),
             *[plain(phrases.burn(r), "bad" if phrases.burns_fast(r) else "") for r in burns],
+            spark(bad.get(slo["id"], []), "warn"),
             plain(slo["owner"]),
         )
     return made
@@ -76,7 +116,7 @@ def _budget(slo: Document) -> Text:
     return bar(left, tone) + Text(" ") + words + plain(f", {gone}" if gone else "")
 
 
-@click.command()
+@click.command(epilog=_INCIDENTS_EPILOG)
 @click.option("--state", type=click.Choice(list(STATES)), help="Only these.  [default: all]")
 @_json
 def incidents(state: str | None, *, as_json: bool) -> None:

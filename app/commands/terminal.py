@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from rich.text import Text
 
 PIPE_WIDTH = 200
 BAR_CELLS = 10
+SPARKS = "▁▂▃▄▅▆▇█"
 
 STYLES = {"good": "green", "warn": "yellow", "bad": "bold red", "quiet": "dim"}
 
@@ -42,6 +44,17 @@ def bar(share: float, style: str) -> Text:
     share = min(1.0, max(0.0, share))
     full = max(round(share * BAR_CELLS), 1 if share > 0 else 0)
     return Text("█" * full, style=STYLES[style]) + Text("░" * (BAR_CELLS - full), style="dim")
+
+
+def spark(values: Sequence[float], style: str = "") -> Text:
+    """Values as a line of bars, the highest of them full; nothing at all is a dot."""
+    most = max(values, default=0)
+    cells = [SPARKS[_height(value, most)] if value > 0 else "·" for value in values]
+    return Text("".join(cells), style=STYLES.get(style, style) if most else "dim")
+
+
+def _height(value: float, most: float) -> int:
+    return min(len(SPARKS) - 1, int(value / most * len(SPARKS)))
 
 
 def say_json(document: Any) -> None:  # noqa: ANN401 - any JSON

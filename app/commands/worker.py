@@ -63,6 +63,10 @@ class Worker:
         """Whether such a change may be deployed."""
         return self._get("/api/slo/gate", change=change)
 
+    def history(self, slo: str) -> Document:
+        """An SLO's last 31 days, by the hour."""
+        return self._get("/api/history", slo=slo)
+
     def report(self, month: str | None) -> Document:
         """The month report; of every month where none is named."""
         return self._get("/api/report", month=month)

@@ -57,9 +57,16 @@ class Deliveries:
         if len(self.by_incident) > INCIDENTS_KEPT:
             del self.by_incident[next(iter(self.by_incident))]
         if delivery.outcome in ("accepted", "printed"):
-            self.accepted[delivery.destination] = delivery
+            _keep_newer(self.accepted, delivery)
         elif delivery.outcome in ("failed", "retry"):
-            self.refused[delivery.destination] = delivery
+            _keep_newer(self.refused, delivery)
+
+
+def _keep_newer(known: dict[str, Delivery], delivery: Delivery) -> None:
+    """Partitions are read in any order: what was attempted last counts, not what was read last."""
+    have = known.get(delivery.destination)
+    if have is None or delivery.at >= have.at:
+        known[delivery.destination] = delivery
 
 
 class Copy:

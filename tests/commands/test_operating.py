@@ -108,7 +108,7 @@ def test_status_as_a_table(serve: Callable[..., tuple[Serving, Burnrate]]) -> No
     )
     assert row(output, "Data integrity") == (
         "Data integrity P1 firing 99.8 % ≥ 100 % over 24 hours none: any failure counts "
-        "∞ ∞ ∞ @data-team"
+        "∞ ∞ ∞ ···········█ @data-team"
     )
     assert row(output, AVAILABILITY) == (
         f"{AVAILABILITY} P1 firing breach, fast-burn 2026-10-13 11:41:00 UTC – "  # noqa: RUF001

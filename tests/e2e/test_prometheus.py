@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from tests.e2e.harness import Stack, comparison, execution, free_port, integrity, wait_for
+from tests.tools import needs
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, needs("prometheus", "promtool")]
 
 DASHBOARD = Path(__file__).parents[2] / "monitoring" / "grafana" / "headless-dashboard.json"
 SCRAPE_S = 1
