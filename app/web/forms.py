@@ -18,14 +18,21 @@ from app.web.problems import Problem
 
 FORM = "application/x-www-form-urlencoded"
 SIGN_IN = "/sign-in"
+_SIGNING = frozenset({SIGN_IN, "/sign-out"})
 _OWN = frozenset({"back", "done"})  # the browser's way back, no field of the API's
 
 _T = TypeVar("_T")
 
 
 def is_form(request: web.Request) -> bool:
-    """Whether a browser's form was sent."""
-    return request.content_type == FORM and request.path not in signatures.PATHS
+    """Whether a browser's form was sent.
+
+    Not where a token comes along: `curl -d '{…}'` calls whatever it sends a form.
+    """
+    if request.path in _SIGNING:
+        return True
+    by_token = hdrs.AUTHORIZATION in request.headers
+    return request.content_type == FORM and not by_token and request.path not in signatures.PATHS
 
 
 async def read(request: web.Request, of_type: type[_T]) -> _T:

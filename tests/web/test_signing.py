@@ -122,6 +122,16 @@ async def test_a_form_that_is_refused_says_why_on_a_page(client: Client) -> None
     assert "why is missing" in await answer.text()
 
 
+async def test_what_curl_sends_with_a_token_is_json_whatever_curl_calls_it(
+    client: Client, commands: Sent
+) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": forms.FORM}
+    answer = await client.post(ACK, data=b'{"by": "dana"}', headers=headers)
+    assert (answer.status, answer.content_type) == (202, "application/json")
+    (sent,) = commands.commands
+    assert sent.by == "dana"
+
+
 async def test_signing_out_ends_it(client: Client, commands: Sent) -> None:
     await sign_in(client)
     await client.post("/sign-out", data={"back": "/"}, headers=HERE)
