@@ -53,7 +53,14 @@ check: setup-dev ## format, lint, types, import contracts
 
 .PHONY: bench-quick
 bench-quick: setup-dev ## how much of Kafka's own speed is left, on one core; under two minutes
-	@$(BIN)/python benchmarks/quick.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/quick.py $(if $(FLOOR),--floor)
+
+.PHONY: setup-bench
+setup-bench: setup-dev .venv-bench/.setup ## what `make bench` compares with, in .venv-bench
+
+.PHONY: bench
+bench: setup-bench ## beside aiokafka, confluent-kafka, Faust, Quix Streams and Bytewax, one core each
+	@PYTHONPATH=. $(BIN)/python benchmarks/compare.py
 
 .PHONY: format
 format: setup-dev ## put the code into shape
@@ -67,6 +74,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND='make pins' $(BIN)/pip-compile --quiet --gener
 pins: setup-dev ## requirements/*.txt anew from requirements/*.in (UPGRADE=1: newest versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/run.in -o requirements/run.txt
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/bench.in -o requirements/bench.txt
 
 .PHONY: clean
 clean: ## remove the environment and what tools left; the state in .burnrate stays
@@ -97,4 +105,11 @@ $(VENV)/.setup-run: requirements/run.txt pyproject.toml | python
 $(VENV)/.setup-dev: requirements/dev.txt $(VENV)/.setup-run
 	@echo "Installing requirements/dev.txt" >&2
 	@$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+.venv-bench/.setup: requirements/bench.txt | python
+	@echo "Installing requirements/bench.txt" >&2
+	@$(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install \
+		--only-binary :all: --require-hashes --no-deps -r requirements/bench.txt
 	@touch $@
