@@ -1,4 +1,4 @@
-"""Digest traffic and merge cost at any size: the arithmetic of docs/scale.md, checked by running it.
+"""Digest traffic and merge cost at any size: the arithmetic of docs/scale.md, tried out.
 
     PYTHONPATH=. python benchmarks/scale.py [--rate 1000000] [--slos 100000] [--partitions 256]
 

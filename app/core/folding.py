@@ -103,6 +103,15 @@ def is_number(value: object) -> bool:
     return type(value) in (int, float) and -MAX_DURATION_MS <= value <= MAX_DURATION_MS  # type: ignore[operator]
 
 
+def narrow_of(condition: Condition) -> Callable[[Population], Population]:
+    """A condition as a function that leaves out the entries for which it does not hold."""
+    field, operator_, literal = condition.field, condition.operator, condition.literal
+    if field in {"agent_id", "cli_type"} and operator_ == "==" and isinstance(literal, str):
+        return lambda population: population.of(field, literal)
+    mask = mask_of(condition)
+    return lambda population: population.where(mask(population))
+
+
 def any_of(masks: Sequence[Mask], population: Population) -> list[bool]:
     """Of every entry, whether any condition holds."""
     held = [mask(population) for mask in masks]
@@ -111,7 +120,7 @@ def any_of(masks: Sequence[Mask], population: Population) -> list[bool]:
 
 def compile_clause(clause: Clause, definition: Definition) -> TallyOf:
     """The clause as a function from a population to what the SLO counts of it."""
-    limit, where = definition.limit, [mask_of(condition) for condition in clause.where]
+    limit, where = definition.limit, [narrow_of(condition) for condition in clause.where]
     bad_when = [mask_of(condition) for condition in clause.bad_when]
 
     def bad_of(population: Population) -> list[bool]:
@@ -120,8 +129,8 @@ def compile_clause(clause: Clause, definition: Definition) -> TallyOf:
         return [clause.always_bad] * len(population)
 
     def tally(population: Population) -> Tally | None:
-        for mask in where:
-            population = population.where(mask(population))
+        for narrow in where:
+            population = narrow(population)
         if definition.value is not None:
             population = population.having(definition.value)
             if is_own(definition.value):
