@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from app.cli import burnrate
 from app.commands.notify import destination_of
 from app.errors import UserError
-from tests.servers import PagerDutyServer, SlackServer
+from tests.servers import BOT_TOKEN, PagerDutyServer, SlackServer
 from tests.web.samples import REPO
 
 KEY = "canary-canary-canary-canary-0123"
@@ -197,3 +197,21 @@ async def test_secrets_are_shown_nowhere(slack: SlackServer, pagerduty: PagerDut
     slack.answer(410, slack.webhook())
     output = (await in_slack(slack)).output + (await at_pager(pagerduty)).output
     assert "canary" not in output
+
+
+async def test_a_bot_writes_where_there_is_one(slack: SlackServer) -> None:
+    env = {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_API_URL": f"{slack.url}/api"}
+    result = await notify_test("#headless-alerts", **env)
+    assert (result.exit_code, result.output) == (0, f"{CHANNEL}: accepted (200)\n")
+    [message] = slack.messages.values()
+    assert message["text"].startswith(f"*🧪 Test message for {CHANNEL}*")
+
+
+async def test_a_bot_that_is_in_no_channel_says_so(slack: SlackServer) -> None:
+    env = {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_API_URL": f"{slack.url}/api"}
+    slack.answer(200, '{"ok": false, "error": "not_in_channel"}')
+    result = await notify_test("#headless-alerts", **env)
+    assert (result.exit_code, result.output) == (
+        1,
+        f"{CHANNEL}: refused for good: not_in_channel\n",
+    )

@@ -809,3 +809,14 @@ async def test_killed_after_a_group_was_told_nothing_of_it_is_told_again(
     assert len(world.slack.arrivals) == sent
     assert {e.state for e in world.owner.entries()} == {"sent"}
     assert group.state == "sent"
+
+
+async def test_what_is_only_printed_is_never_grouped(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    del world.env["SLACK_WEBHOOK_HEADLESS_ALERTS"]
+    dispatcher = world.begin(client)
+    for n in range(100):
+        await dispatcher.offer(notice(1, incident=f"mild-{n}", severity="P2"))
+    await dispatcher.settled()
+    assert [kind for kind, _ in world.owner.shown] == ["trigger"] * 100
