@@ -29,25 +29,27 @@ def is_form(request: web.Request) -> bool:
 
     Not where a token comes along: `curl -d '{…}'` calls whatever it sends a form.
     """
-    if request.path in _SIGNING:
-        return True
-    by_token = hdrs.AUTHORIZATION in request.headers
+    by_token = hdrs.AUTHORIZATION in request.headers and request.path not in _SIGNING
     return request.content_type == FORM and not by_token and request.path not in signatures.PATHS
+
+
+async def fields(request: web.Request) -> dict[str, str]:
+    """A form's fields; raises a Problem for anything else, which has none."""
+    if not is_form(request):
+        raise Problem(415, f"This takes a form: {FORM}.")
+    given: Mapping[str, Any] = await request.post()
+    return {name: str(value) for name, value in given.items()}
 
 
 async def read(request: web.Request, of_type: type[_T]) -> _T:
     """The body, JSON or form, as what the API takes; raises a Problem that says what is wrong."""
     try:
         if is_form(request):
-            return msgspec.convert(await _fields(request), of_type, strict=False)
+            own = {n: v for n, v in (await fields(request)).items() if n not in _OWN and v}
+            return msgspec.convert(own, of_type, strict=False)
         return msgspec.json.decode(await request.read() or b"{}", type=of_type)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Problem(400, f"The body cannot be read: {error}.") from error
-
-
-async def _fields(request: web.Request) -> dict[str, Any]:
-    given: Mapping[str, Any] = await request.post()
-    return {name: value for name, value in given.items() if name not in _OWN and value != ""}
 
 
 def local(path: object) -> str:

@@ -388,6 +388,7 @@ _PROBLEMS = {
     403: "It was sent by a page of another site, or by somebody who may not do that.",
     404: "There is no such thing.",
     409: "It cannot be done as things stand.",
+    415: "The body is no form.",
     413: "The body is larger than 64 KiB.",
     422: "The configuration is unsound.",
     503: "Not known yet, or Kafka does not answer; ask again.",
@@ -503,7 +504,7 @@ def _form(summary: str, **fields: Described) -> Described:
                     "application/problem+json": {"schema": _ref("Problem")},
                 },
             },
-            **_problems(413),
+            **_problems(413, 415),
         },
     }
 

@@ -38,8 +38,9 @@ def _page(request: web.Request, error: str, by: str, back: str, status: int = 20
 async def sign_in(request: web.Request) -> web.Response:
     """A right token begins a session."""
     around = request.app[SURROUNDINGS]
+    back = forms.local((await forms.fields(request)).get("back"))
     given = await forms.read(request, Credentials)
-    by, back = given.by.strip(), forms.local((await request.post()).get("back"))
+    by = given.by.strip()
     if not by or len(by) > BY_CHARS or not by.isprintable():
         return _page(request, "Your name is missing, or unreadable.", "", back, status=400)
     if not matches(given.token.strip(), around.api_token):
@@ -60,6 +61,6 @@ async def sign_in(request: web.Request) -> web.Response:
 @routes.post("/sign-out")
 async def sign_out(request: web.Request) -> NoReturn:
     """The cookie goes."""
-    answer = web.HTTPSeeOther(forms.local((await request.post()).get("back")))
+    answer = web.HTTPSeeOther(forms.local((await forms.fields(request)).get("back")))
     answer.del_cookie(COOKIE, samesite="Strict")
     raise answer
