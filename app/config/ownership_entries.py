@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from app.config.values import Channel, Model, Owner, Seconds, Severity, Window
 from app.core.ownership import Growing, Ownership, Route, Step, TooMany
 from app.core.slos import family_of
+from app.core.vitals import ALERTER
 
 SlackId = Annotated[str, Field(pattern=r"^[SUW][A-Z0-9]+$")]
 
@@ -119,8 +120,9 @@ class OwnershipFile(Model):
     def ownership(self, slos: Iterable[str]) -> Ownership:
         """As the core takes it: a row for each SLO; a group without its own has its SLO's."""
         rows = {slo: self.routes.get(slo) or self.routes[family_of(slo)] for slo in slos}
+        rows[ALERTER] = self.routes[ALERTER]
         return Ownership(
-            routes={slo: row.route(slo) for slo, row in {**self.routes, **rows}.items()},
+            routes={slo: row.route(slo) for slo, row in rows.items()},
             slack_operators=self.slack_operators,
             slack_ids={name: o.slack_id for name, o in self.owners.items() if o.slack_id},
         )

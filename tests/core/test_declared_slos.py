@@ -72,7 +72,8 @@ def test_a_grouped_slo_is_one_for_each_value_and_one_for_all_others(tmp_path: Pa
         "By CLI (gemini)",
         "By CLI (other)",
     }
-    assert {policy.ownership.routes[name].slo for name in policy.slos} == set(policy.slos)
+    routes = {name: route.slo for name, route in policy.ownership.routes.items()}
+    assert routes == {name: name for name in (*policy.slos, "alerter")}
 
 
 @pytest.mark.parametrize(
