@@ -83,21 +83,21 @@ class Counting:
 
     async def recover(self) -> None:
         """Rebuild the accounts of the partitions that are ours now."""
-        began = time.monotonic()
+        began, policy = time.monotonic(), self._policy
         for records in self._tables.values():
             records.recover()
         states = self._states.recover()
         mine = self._claims.owned()
         accounts: dict[str, Account] = {}
-        for slo in self._policy.slos.values():
+        for slo in policy.slos.values():
             if partition_of(slo.id) in mine:
                 with lasting():
-                    accounts[slo.id] = self._account(slo, self._standing(slo.id))
+                    accounts[slo.id] = self._account(slo, policy, self._standing(slo.id))
                 await asyncio.sleep(0)
         log.info(
             "recovered %s of %s SLOs in %.2f s",
             len(accounts),
-            len(self._policy.slos),
+            len(policy.slos),
             time.monotonic() - began,
         )
         self._known_upto = await self._claims.ends(mine)
@@ -105,8 +105,10 @@ class Counting:
         await self._desk.open(accounts)
         await self._vigil.open(self._standing(ALERTER) if partition_of(ALERTER) in mine else None)
         for name in states:
-            if partition_of(name) in mine and name not in {*self._policy.slos, ALERTER}:
+            if partition_of(name) in mine and name not in {*policy.slos, ALERTER}:
                 await self._desk.retire(self._standing(name))
+        if self._policy is not policy:  # it has changed while this was going on
+            await self.take_over(self._policy)
 
     async def take_over(self, policy: Policy) -> None:
         """Judge by another policy: what it does not change goes on, what is new is filled."""
@@ -117,7 +119,7 @@ class Counting:
             if not self._mine:
                 return  # whoever recovers them does it by the new policy
             after = {
-                slo.id: self._successor(slo, before.get(slo.id))
+                slo.id: self._successor(slo, policy, before.get(slo.id))
                 for slo in policy.slos.values()
                 if partition_of(slo.id) in self._mine
             }
@@ -129,12 +131,12 @@ class Counting:
                 if slo not in after:
                     await self._desk.retire(account.standing, account)
 
-    def _successor(self, slo: Slo, before: Account | None) -> Account:
+    def _successor(self, slo: Slo, policy: Policy, before: Account | None) -> Account:
         if before is None:
-            return self._account(slo, self._standing(slo.id))
+            return self._account(slo, policy, self._standing(slo.id))
         if before.fingerprint != slo.definition.fingerprint():
-            return self._account(slo, before.standing)
-        before.adopt(slo, self._policy.ownership.routes[slo.id])
+            return self._account(slo, policy, before.standing)
+        before.adopt(slo, policy.ownership.routes[slo.id])
         return before
 
     def _standing(self, slo: str) -> Standing:
@@ -142,9 +144,9 @@ class Counting:
         standing.recover(self._states.get(slo))
         return standing
 
-    def _account(self, slo: Slo, standing: Standing) -> Account:
+    def _account(self, slo: Slo, policy: Policy, standing: Standing) -> Account:
         """An account of what is counted by its definition already."""
-        account = Account(slo, self._policy.ownership.routes[slo.id], self._tables, standing)
+        account = Account(slo, policy.ownership.routes[slo.id], self._tables, standing)
         book = self._books.pop((slo.id, account.fingerprint), None)
         news = book.news() if book is not None else {}
         for table, values in news.items():

@@ -36,8 +36,9 @@ NEW_SLO = """
   - id: timeouts
     title: Timeouts
     objective: 0.99
+    by: {cli_type: [claude]}
     counts:
-      - {event: EXECUTION_COMPLETED}
+      - {event: EXECUTION_COMPLETED, where: ["metadata.tier not in [free]"]}
       - {event: EXECUTION_FAILED, bad_when: always}
     headline: {kind: ratio, target: 0.99, window: 24h, unit: ratio}
     breach: {measure: ratio, threshold: 0.5, window: 1h, severity: P2}
@@ -173,7 +174,7 @@ async def test_a_reload_in_the_middle_of_an_incident(
             200,
             {
                 "changed": True,
-                "added": ["timeouts"],
+                "added": ["timeouts:claude", "timeouts:other"],
                 "removed": ["data-integrity", "resource-efficiency"],
                 "redefined": ["latency"],
             },
@@ -189,16 +190,18 @@ async def test_a_reload_in_the_middle_of_an_incident(
 
         # what is defined anew counts what lay in the log; what is not goes on as it was
         await filled(stack, "latency")
-        await filled(stack, "timeouts")
+        await filled(stack, "timeouts:claude")
         await stack.judged()
         await has_windows(stack, "latency", slower(stack.sent, 20_000, stack.now))
-        await has_windows(stack, "timeouts", (72, 12))
+        await has_windows(stack, "timeouts:claude", (72, 12))
+        await has_windows(stack, "timeouts:other", (0, 0))
         assert await stack.windows("availability") == recount(stack.sent, stack.now)
         assert [slo["id"] for slo in (await stack.api("/api/slo/status"))["slos"]] == [
             "availability",
             "latency",
             "correctness",
-            "timeouts",
+            "timeouts:claude",
+            "timeouts:other",
         ]
         (incident,) = [i for i in await stack.incidents() if i["slo"] == "availability"]
         assert (incident["key"], incident["state"]) == (KEY, "firing")
