@@ -143,6 +143,7 @@ class Reloading:
         """Take over at SIGHUP and at every change of a file, until cancelled."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked.set)
         watch = await asyncio.to_thread(Watch, self._folder)
+        watch.forget()  # the files may have changed since they were read
         while True:
             changed = await asyncio.to_thread(watch.look)
             if changed or self._asked.is_set():
