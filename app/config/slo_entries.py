@@ -77,7 +77,7 @@ class CountEntry(Model):
 class HeadlineEntry(Model):
     """The figure that stands for the SLO, and its target."""
 
-    kind: Measure
+    kind: Literal["ratio", "quantile", "mean", "distinct"]
     target: float
     window: Window
     unit: Literal["ratio", "ms", "MB", "count"]

@@ -68,7 +68,7 @@ def finding(slo: Slo, signal: Signal) -> Finding:
     """A signal as people are told of it."""
     told, threshold, bad = _BUDGET, signal.threshold, signal.counts.bad
     if signal.rule == slo.breach.id and slo.breach.measure == "quantile":
-        told, threshold, bad = _quantile(slo.breach), _slower(slo.breach), signal.counts.over
+        told, threshold, bad = _quantile(slo), _slower(slo.breach), signal.counts.over
     elif signal.rule == slo.breach.id:
         told = _of_breach(slo)
     elif _is_rate(slo, signal.rule):
@@ -103,7 +103,10 @@ def _slower(rule: BreachRule) -> float:
     return budgets.error_ratio(rule.quantile)
 
 
-def _quantile(rule: BreachRule) -> _Told:
+def _quantile(slo: Slo) -> _Told:
+    rule = slo.breach
+    if slo.headline.unit != "ms":
+        return _Told(f"P{rule.quantile * 100:g}: share above {rule.threshold:g}", ">", "ratio")
     limit = f"slower than {rule.threshold / 1000:g} s (limit {percent(_slower(rule))})"
     return _Told(f"P{rule.quantile * 100:g}: share {limit}", ">", "ratio")
 
@@ -131,9 +134,11 @@ def _of_ratio(_: Slo, signal: Signal, window: str) -> str:
 
 
 def _of_quantile(slo: Slo, signal: Signal, window: str) -> str:
-    rule = slo.breach
-    limit = f"{rule.threshold / 1000:g} s"
-    slow = f"{signal.counts.over} of {signal.counts.total} took longer than {limit}"
+    rule, counts = slo.breach, signal.counts
+    limit, beyond = f"{rule.threshold / 1000:g} s", "took longer than"
+    if slo.headline.unit != "ms":
+        limit, beyond = f"{rule.threshold:g}", "were above"
+    slow = f"{counts.over} of {counts.total} {beyond} {limit}"
     return f"P{rule.quantile * 100:g} above {limit} over the last {window}, {slow}"
 
 

@@ -32,7 +32,7 @@ _TRUTH = {"type": "boolean"}
 _NO_DATA = {"description": "There, and true, where nothing was counted.", **_TRUTH}
 
 _KIND = _text("ratio", "quantile", "mean", "distinct")
-_UNIT = _text("ratio", "ms", "MB")
+_UNIT = _text("ratio", "ms", "MB", "count")
 
 _KOKINO_BUDGET = _object(
     sli=_text(),

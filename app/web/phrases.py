@@ -253,7 +253,8 @@ def rule_threshold(slo: Document, rule: Document) -> str:
 def _rule_unit(slo: Document, rule: Document) -> str:
     if rule["id"] != "breach":
         return "ratio"
-    return {"distinct": "count", "mean": "MB"}.get(slo["headline"]["kind"], "ratio")
+    own: str = slo["headline"]["unit"]
+    return {"distinct": "count", "mean": own}.get(slo["headline"]["kind"], "ratio")
 
 
 def firing(rules: Iterable[Any]) -> str:

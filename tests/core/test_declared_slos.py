@@ -370,3 +370,26 @@ def test_a_field_that_looks_like_a_known_one_is_asked_about(tmp_path: Path) -> N
     assert [f.message for f in found] == [
         "metadata.memoryMb looks like metadata.memoryMB; is that meant?"
     ]
+
+
+def test_a_quantile_of_ones_own_field_is_told_in_its_own_unit(tmp_path: Path) -> None:
+    slo = only(made(tmp_path, """
+  - id: tokens
+    title: Tokens
+    objective: 0.9
+    value: metadata.tokens
+    sketch: true
+    counts:
+      - {event: E, bad_when: ["metadata.tokens > 100"]}
+    headline: {kind: quantile, target: 100, window: 1h, unit: count}
+    breach: {measure: quantile, quantile: 0.95, threshold: 200, window: 10m, severity: P2}
+"""))  # fmt: skip
+    watch = Watch(slo, ROUTES["availability"])
+    watch.happen(20, event="E", metadata={"tokens": 150})
+    watch.happen(20, event="E", metadata={"tokens": 500})
+    watch.judge()
+    assert watch.notices[0].story.headline == (
+        "Tokens: P95 above 200 over the last 10 minutes, 20 of 40 were above 200"
+    )
+    (finding,) = [f for f in watch.notices[0].story.findings if f.rule == "breach"]
+    assert (finding.measure, finding.value) == ("P95: share above 200", 0.5)

@@ -104,7 +104,7 @@ async def against_live(stack: Stack, folder: Folder) -> str:
     checking = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "app", "check", str(folder.path), "--against-live"),
-        env=stack._env() | {"BURNRATE_URL": stack.workers[0].url},
+        env=stack.env() | {"BURNRATE_URL": stack.workers[0].url},
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
