@@ -42,7 +42,8 @@ class SilenceOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     slo: str
     why: str
-    for_: str = msgspec.field(name="for")
+    for_: str = msgspec.field(name="for", default="")
+    for_s: int | None = None  # the same in seconds
     by: str = "api"
     severity: Severity | None = None
     rule: str | None = None
@@ -91,7 +92,7 @@ async def begin_silence(request: web.Request) -> web.Response:
     around = request.app[SURROUNDINGS]
     order = await forms.read(request, SilenceOrder)
     why = checked_why(order.why, "why nobody is to be told")
-    lasts_ms = _duration(order.for_) * 1000
+    lasts_s = _duration(order.for_) if order.for_s is None else _bounded(order.for_s)
     slos = _meant(around, order.slo)
     _check_rule(around, slos, order.rule)
     name, now = f"s-{secrets.token_hex(4)}", around.clock()
@@ -102,7 +103,7 @@ async def begin_silence(request: web.Request) -> web.Response:
             id=name,
             slo=slo,
             begins_at=now,
-            ends_at=now + lasts_ms,
+            ends_at=now + lasts_s * 1000,
             by=common["by"],
             why=why,
             severity=order.severity,
@@ -263,6 +264,10 @@ def _duration(text: str) -> int:
         seconds = _seconds.validate_python(text)
     except ValidationError as error:
         raise Problem(400, f"for is {text!r}: write it like 30m, 2h or 1d.") from error
+    return _bounded(seconds)
+
+
+def _bounded(seconds: int) -> int:
     if not _SHORTEST_S <= seconds <= _LONGEST_S:
         raise Problem(400, "for is a minute at least and 7d at most: nothing is silent for ever.")
     return seconds

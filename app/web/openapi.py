@@ -348,7 +348,12 @@ _SCHEMAS: Described = {
     "Maintenance": _object(maintenance=_list(_ref("Window"))),
     "Corrections": _object(corrections=_list(_ref("Correction"))),
     "SilenceOrder": _order(
-        ("slo", "for", "why"), slo=_SLO_OR_ALL, **_FOR, severity=_text("P1", "P2"), rule=_text()
+        ("slo", "why"),
+        slo=_SLO_OR_ALL,
+        **_FOR,
+        for_s={"description": "The same in seconds: one of the two.", **_INTEGER},
+        severity=_text("P1", "P2"),
+        rule=_text(),
     ),
     "MaintenanceOrder": _order(
         ("slo", "begins", "for", "why"),

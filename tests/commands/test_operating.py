@@ -283,3 +283,87 @@ def test_colours_only_in_a_terminal_and_none_with_no_color(
     assert terminal.console().no_color is True
     monkeypatch.delenv("FORCE_COLOR")
     assert terminal.console().is_terminal is False
+
+
+def test_silence_silences_and_unsilence(serve: Callable[..., tuple[Serving, Burnrate]]) -> None:
+    world = deepcopy(outage())
+    shown = {
+        "id": "s-1",
+        "slo": "availability",
+        "severity": "P1",
+        "rule": None,
+        "kind": "silence",
+        "beginsAt": "2026-10-13T11:50:00.000Z",
+        "endsAt": "2026-10-13T13:50:00.000Z",
+        "by": "dana",
+        "why": "we know",
+    }
+    world.slos["availability"]["silences"] = [shown]
+    server, burnrate = serve(world)
+    words = ["availability", "--for", "2h", "--why", "we know", "--by", "dana"]
+    made = burnrate("silence", *words)
+    (command,) = server.sent.commands
+    name = command.silence.id
+    assert made.output == (
+        f"{name}: availability is silent for 2h. End it: burnrate unsilence {name}\n"
+    )
+    assert row(burnrate("silences").output, "s-1") == (
+        "s-1 availability P1 2026-10-13 13:50:00 UTC dana we know"
+    )
+    assert json.loads(burnrate("silences", "--json").output) == {"silences": [shown]}
+    assert burnrate("unsilence", "s-1", "--by", "lee").output == "s-1: ended by lee.\n"
+    assert server.sent.commands[-1].by == "lee"
+    answer = json.loads(burnrate("silence", *words, "--json").output)
+    assert answer["slos"] == ["availability"]
+
+
+def test_maintenance_is_listed_made_and_unmade(
+    serve: Callable[..., tuple[Serving, Burnrate]],
+) -> None:
+    server, burnrate = serve(outage())
+    assert burnrate("maintenance").output == "There is no maintenance window.\n"
+    made = burnrate(
+        *["maintenance", "add", "all", "--from", "2026-10-14T22:00", "--for", "2h"],
+        *["--exclude-from-budget", "--why", "patches", "--by", "dana"],
+    )
+    assert "Unmake it: burnrate maintenance remove m-" in made.output
+    assert len(server.sent.commands) == 5
+    assert {command.window.exclude_from_budget for command in server.sent.commands} == {True}
+    refused = burnrate("maintenance", "remove", "m-none")
+    assert isinstance(refused.exception, UserError)
+    assert refused.exception.message == "There is no window of this id."
+
+
+def test_corrections_are_made_listed_and_taken_back(
+    serve: Callable[..., tuple[Serving, Burnrate]],
+) -> None:
+    world = deepcopy(outage())
+    world.slos["latency"]["corrections"] = [
+        {
+            "id": "c-1",
+            "slo": "latency",
+            "from": "2026-10-13T10:00:00.000Z",
+            "to": "2026-10-13T11:00:00.000Z",
+            "agent": None,
+            "cliType": "codex",
+            "by": "dana",
+            "why": "a test",
+            "at": "2026-10-13T11:30:00.000Z",
+            "applied": False,
+        }
+    ]
+    server, burnrate = serve(world)
+    assert row(burnrate("correct").output, "c-1") == (
+        "c-1 latency 2026-10-13 10:00:00 UTC 2026-10-13 11:00:00 UTC codex being recounted dana "
+        "a test"
+    )
+    words = ["--slo", "latency", "--from", "2026-10-13T10:00Z", "--to", "2026-10-13T11:00Z"]
+    made = burnrate("correct", *words, "--agent", "agent-1", "--why", "a test", "--by", "dana")
+    assert "being recounted. Take it back: burnrate correct --revert c-" in made.output
+    assert burnrate("correct", "--revert", "c-1", "--by", "lee").output == (
+        "c-1: taken back by lee.\n"
+    )
+    assert [type(command).__name__ for command in server.sent.commands] == ["Correct", "Revert"]
+    refused = burnrate("correct", *words)
+    assert isinstance(refused.exception, UserError)
+    assert refused.exception.message == "--why must be given as well"

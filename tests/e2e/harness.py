@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -406,6 +406,13 @@ class Stack:
             headers={"Authorization": f"Bearer {TOKEN}"},
         )
         return answer.raise_for_status().json()
+
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str], worker: int = 0
+    ) -> httpx.Response:
+        """Send what others send: bytes, with headers of theirs."""
+        url = f"{self.workers[worker].url}{path}"
+        return await self._http.post(url, content=body, headers=dict(headers))
 
     async def api(self, path: str, worker: int = 0) -> Any:  # noqa: ANN401 - any JSON
         """Ask a worker's API."""
