@@ -179,7 +179,7 @@ def test_a_key_that_stands_twice_is_told(tmp_path: Path) -> None:
         (tmp_path / name).write_text((ROOT / "config" / name).read_text())
     with (tmp_path / "ownership.yaml").open("a") as file:
         file.write("  alerter: {owner: '@ops-lead', channel: '#x'}\n")
-    with pytest.raises(ConfigError, match=r"ownership.yaml:55: not YAML: 'alerter' stands twice"):
+    with pytest.raises(ConfigError, match=r"ownership.yaml:57: not YAML: 'alerter' stands twice"):
         config.load(tmp_path)
 
 

@@ -3,11 +3,16 @@
 import json
 from typing import Any
 
+from app.config.maintenance_entries import MaintenanceFile
 from app.config.ownership_entries import OwnershipFile
 from app.config.slo_entries import SlosFile
 from app.config.values import Model
 
-FILES: dict[str, type[Model]] = {"slos": SlosFile, "ownership": OwnershipFile}
+FILES: dict[str, type[Model]] = {
+    "slos": SlosFile,
+    "ownership": OwnershipFile,
+    "maintenance": MaintenanceFile,
+}
 """Each file by its name without ending; its schema is `config/schemas/NAME.schema.json`."""
 
 

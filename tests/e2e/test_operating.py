@@ -40,8 +40,9 @@ SECRETS = {"PAGERDUTY_WEBHOOK_SECRET": f"{OLD},{NEW}", "SLACK_SIGNING_SECRET": S
 async def stack(kafka: str, prefix: str, tmp_path: Path) -> AsyncIterator[Stack]:
     config = tmp_path / "config"
     shutil.copytree(ROOT / "config", config)
-    with (config / "ownership.yaml").open("a") as file:
-        file.write("\nslack_operators: [U1]\n")
+    ownership = config / "ownership.yaml"
+    named = ownership.read_text().replace("slack_operators: []", "slack_operators: [U1]")
+    ownership.write_text(named)
     async with Stack(kafka, prefix, tmp_path, held_at=BEGIN, config=config, env=SECRETS) as made:
         await made.worker().start()
         yield made
