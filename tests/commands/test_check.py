@@ -40,7 +40,7 @@ def test_every_error_is_a_line_of_its_own(tmp_path: Path) -> None:
     path = "routes.availability.escalation.0.how"
     assert errors == [
         f"{slos}:20: slos.0 (availability).objective: Input should be less than or equal to 1",
-        f"{ownership}:21: {path}: Input should be 'page' or 'notify'",
+        f"{ownership}:23: {path}: Input should be 'page' or 'notify'",
     ]
 
 
