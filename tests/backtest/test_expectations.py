@@ -10,6 +10,8 @@ import pytest
 from app.backtest.series import times_of
 from tests.core.policies import ROOT
 
+pytestmark = pytest.mark.timeout(300)
+
 SEED = ROOT / "config/tests/seed.yaml"
 
 HOLDS = """

@@ -28,6 +28,8 @@ from tests.backtest.random_data import (
 )
 from tests.core.policies import POLICY
 
+pytestmark = pytest.mark.timeout(400)  # judging all the time takes its time
+
 START_MS = BEGAN_MS - BEGAN_MS % HOUR_MS
 
 
