@@ -167,3 +167,22 @@ async def test_a_worker_killed_before_it_escalates_is_on_time(stack: Stack) -> N
     await wait_for(lambda: stack.paged("platform-lead"), "the platform lead is paged")
     assert "late by" not in str(stack.told("headless-alerts"))
     assert stack.paged() == [("trigger", PAGE), ("trigger", PAGE)]
+
+
+async def test_resolved_ten_seconds_before_its_time_nobody_is_ever_escalated_to(
+    stack: Stack,
+) -> None:
+    await open_outage(stack)
+    await stack.at(BEGIN + 24 * MINUTE + 50)
+    good = [execution(stack.now - n % 10) for n in range(2000)]
+    await stack.produce(good[:1000])
+    await stack.produce(good[1000:])
+    await stack.judged()
+    await stack.at(BEGIN + 29 * MINUTE + 40)
+    assert [i["state"] for i in await stack.incidents()] == ["firing"]
+    await stack.at(BEGIN + 29 * MINUTE + 50)
+    await stack.told_so("headless-alerts", "Resolved: availability after 29 min")
+    for minute in (30, 31, 45, 90):
+        await stack.at(BEGIN + minute * MINUTE)
+    assert stack.paged("platform-lead") == []
+    assert stack.paged() == [("trigger", PAGE), ("resolve", PAGE)]
