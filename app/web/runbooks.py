@@ -77,6 +77,7 @@ def values_of(incident: Document) -> dict[str, str]:
 def html_of(text: str, values: Mapping[str, str], query: str = "") -> str:
     """A runbook as HTML; its links to other runbooks keep the `query`."""
     html = str(_markdown.render(text))
+    html = html.replace("<pre>", '<pre tabindex="0">')  # a wide one is scrolled by keyboard as well
     html = _OTHER.sub(lambda m: f'href="/runbooks/{m[1]}{escape(query)}{m[2] or ""}"', html)
     parts = _CODE.split(html)  # every second one is code
     return "".join(_filled(part, values, code=n % 2 == 1) for n, part in enumerate(parts))
