@@ -351,7 +351,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     async def _check_assignment(self) -> None:
         """Partitions that nobody reads are shared out anew, if this is the group's leader."""
         group = group_id(self._settings)
-        unread = await asyncio.to_thread(unread_partitions, self._settings, group, EVENTS)
+        unread = await unread_partitions(self._settings, group, EVENTS)
         if unread:
             log.warning("nobody reads partitions %s of %s", sorted(unread), self._topic)
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.helpers import create_ssl_context
 from confluent_kafka import (
-    ConsumerGroupState,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -101,22 +102,34 @@ def _end_offsets(settings: Settings, topic: str, partitions: Iterable[int]) -> d
     return {tp.partition: found.result(ANSWER_TIMEOUT_S + 1).offset for tp, found in asked.items()}
 
 
-def unread_partitions(settings: Settings, group: str, name: str) -> set[int]:
+async def unread_partitions(settings: Settings, group: str, name: str) -> set[int]:
     """The topic's partitions that no member of a consumer group has, where the group is at rest.
 
     A leader that knew a topic's partitions only in part has shared out only those, and Kafka does
-    not ask it again: a member that comes back under its name finds everything as it was. Waits and
-    raises as `topic_id` does.
+    not ask it again: a member that comes back under its name finds everything as it was. Raises
+    aiokafka.errors.KafkaError where Kafka does not answer.
+
+    (By aiokafka: librdkafka ends the process where such a request of its own times out.)
     """
-    admin, topic = _admin(settings), topic_name(settings, name)
-    asked = admin.describe_consumer_groups([group], request_timeout=ANSWER_TIMEOUT_S)
-    found = asked[group].result(ANSWER_TIMEOUT_S + 1)
-    if found.state is not ConsumerGroupState.STABLE:
+    topic = topic_name(settings, name)
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        (answer,) = await admin.describe_consumer_groups([group])
+        (about,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    found = answer.to_object()["groups"][0]
+    if found["state"] != "Stable":
         return set()
-    about = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_TIMEOUT_S)
-    known = {one.id for one in about[topic].result(ANSWER_TIMEOUT_S + 1).partitions}
-    had = (one for member in found.members for one in member.assignment.topic_partitions)
-    return known - {one.partition for one in had if one.topic == topic}
+    had = {
+        partition
+        for member in found["members"]
+        for one in ConsumerProtocol.ASSIGNMENT.decode(member["member_assignment"]).assignment
+        if one[0] == topic
+        for partition in one[1]
+    }
+    return {one["partition"] for one in about["partitions"]} - had
 
 
 def topic_config(settings: Settings, name: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The composition root: the Faust apps with their tables and agents, and what runs beside them."""
 
-import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -285,7 +284,7 @@ def _share_out(app: faust.App, settings: Settings, topic: str) -> None:
     @app.timer(SHARED_OUT_S)
     async def share_out() -> None:
         try:
-            unread = await asyncio.to_thread(unread_partitions, settings, app.conf.id, topic)
+            unread = await unread_partitions(settings, app.conf.id, topic)
             if unread:
                 log.warning("nobody has partitions %s of %s", sorted(unread), topic)
                 thread = app.consumer._thread  # noqa: SLF001 - Faust has no name for it
