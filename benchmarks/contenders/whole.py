@@ -31,20 +31,21 @@ def main() -> None:
     # looking on must not take the worker's core
     os.sched_setaffinity(0, set(range(os.cpu_count() or 1)) - os.sched_getaffinity(worker.pid))
     try:
-        watch(worker, f"http://127.0.0.1:{port}/api/slo/status", count)
+        watch(worker, f"http://127.0.0.1:{port}", count)
     finally:
         worker.terminate()
         worker.wait()
 
 
 def watch(worker: psutil.Process, url: str, count: int) -> None:
-    """From the last look that found nothing counted to the first that finds everything."""
-    began = time.perf_counter(), 0.0
-    with httpx.Client(trust_env=False, timeout=5) as client:
+    """From the last look at which the intake had read nothing to a status that counts all."""
+    began, reading = (time.perf_counter(), 0.0), False
+    with httpx.Client(base_url=url, trust_env=False, timeout=5) as client:
         while True:
-            total, bad = counted(client, url)
             now = time.perf_counter(), sum(worker.cpu_times()[:2])
-            if not total:
+            reading = reading or has_read(client)
+            total, bad = counted(client) if reading else (0, 0)
+            if not reading:
                 began = now
             if total >= count:
                 report(total, now[0] - began[0], now[1] - began[1], total, bad)
@@ -52,10 +53,22 @@ def watch(worker: psutil.Process, url: str, count: int) -> None:
             time.sleep(LOOK_S)
 
 
-def counted(client: httpx.Client, url: str) -> tuple[int, int]:
+def has_read(client: httpx.Client) -> bool:
+    """Whether the intake has counted anything yet."""
+    try:
+        lines = client.get("/metrics").text.splitlines()
+    except httpx.HTTPError:
+        return False
+    return any(
+        line.startswith('burnrate_events_total{result="counted"}') and float(line.split()[-1]) > 0
+        for line in lines
+    )
+
+
+def counted(client: httpx.Client) -> tuple[int, int]:
     """What the status says of availability."""
     try:
-        slos = client.get(url).json().get("slos", [])
+        slos = client.get("/api/slo/status").json().get("slos", [])
     except (httpx.HTTPError, ValueError):
         return 0, 0
     for slo in slos:
