@@ -95,7 +95,8 @@ def exclusion_of(
     """What an SLO leaves out: its corrections, and its windows that do not count."""
     every = (*slo.maintenance, *windows)
     left_out = tuple(window for window in every if window.exclude_from_budget)
-    return Exclusion(tuple(corrections), left_out, slo.definition.fingerprint())
+    made = Exclusion(tuple(corrections), left_out)
+    return replace(made, definition=slo.definition.fingerprint()) if made else made
 
 
 def added(known: Iterable[Correction], correction: Correction) -> tuple[Correction, ...]:
