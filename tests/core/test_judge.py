@@ -597,3 +597,21 @@ def test_of_two_who_take_it_the_first_has_it() -> None:
     taken = watch.incident().acknowledged
     assert taken is not None
     assert (taken.by, taken.via) == ("kim", "slack")
+
+
+@pytest.mark.parametrize(("resolved_at_s", "escalates"), [(None, True), (29 * 60 + 50, False)])
+def test_resolved_ten_seconds_before_its_escalation_nobody_is_paged_ever(
+    resolved_at_s: int | None,
+    escalates: bool,  # noqa: FBT001
+) -> None:
+    watch = outage()
+    watch.wait(25 * MINUTE_MS)
+    watch.bad(3)
+    told = watch.wait(4 * MINUTE_MS + 50_000, every_ms=10_000)
+    if resolved_at_s is not None:
+        assert watch.now == BEGAN_MS + resolved_at_s * 1000
+        watch.command("resolve")
+    told += watch.wait(9_999)
+    assert told == []
+    told += watch.wait(1) + watch.wait(40 * MINUTE_MS)
+    assert (Told("escalate", LEAD, True) in told) == escalates
