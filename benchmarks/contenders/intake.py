@@ -22,6 +22,7 @@ from app.settings import Settings
 from app.topics import DIGESTS, PARTITIONS
 from app.worker import calm_collector
 
+SETTLES_S = 1.0  # the last digests are on their way: Kafka must have them before it is asked
 CONFIG = Path(__file__).parents[2] / "config"
 
 
@@ -38,6 +39,7 @@ async def main() -> None:
         if counted.get():
             watch.begin(int(counted.get()))
     watch.stop()
+    await asyncio.sleep(SETTLES_S)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     watch.tell(*await _answer(settings))
