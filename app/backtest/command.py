@@ -50,7 +50,7 @@ def backtest(  # noqa: PLR0913 - its options
     svg_file: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Say what a policy would have told, whom and when, on data that is kept.
+    """Say what a policy would have told, whom and when, on data that is kept.
 
     Time is the data's own: each event is judged when it happened, whenever it came.
 
@@ -60,7 +60,7 @@ def backtest(  # noqa: PLR0913 - its options
       burnrate backtest --topic kokino.events --from 2026-10-01
       burnrate backtest --data DIR --compare other-config
       burnrate backtest --data DIR --sweep alerts.fast-burn.consumed=0.02..0.2 --svg chart.svg
-    """
+    """  # noqa: D301 - \b is click's
     if [data, events, topic].count(None) != 2:
         raise UserError("give one of --data DIR, --events FILE and --topic NAME", exit_code=2)
     if topic is None and (from_, to) != (None, None):

@@ -35,7 +35,7 @@ def check(
     strict: bool,
     against_live: bool,
 ) -> None:
-    r"""Check a configuration folder, BURNRATE_CONFIG's unless one is given.
+    """Check a configuration folder, BURNRATE_CONFIG's unless one is given.
 
     Every finding has file and line. Errors give the exit code 1, with --strict warnings as well;
     hints never. With --against-live the worker that BURNRATE_URL names is asked for its policy and
@@ -46,7 +46,7 @@ def check(
       burnrate check
       burnrate check config --format sarif > check.sarif
       burnrate check config --against-live
-    """
+    """  # noqa: D301 - \b is click's
     folder = config_dir or settings().config_dir
     found = examine(folder)
     effects = effects_on(worker(), found.policy) if against_live and found.policy else []

@@ -38,7 +38,9 @@ def say(answer: Document, sentence: str, *, as_json: bool) -> None:
 def ack(key: str, by: str, *, as_json: bool) -> None:
     """Take an incident: KEY as `burnrate incidents` shows it."""
     answer = worker().command("ack", key, by=by)
-    say(answer, f"{key}: taken by {by}.", as_json=as_json)
+    held = answer.get("acknowledged")
+    had = f"{key}: {held['by']} has it already, since {phrases.time(held['at'])}." if held else ""
+    say(answer, had or f"{key}: taken by {by}.", as_json=as_json)
 
 
 @click.command(

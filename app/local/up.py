@@ -51,14 +51,14 @@ def up(
     send: bool,
     port: int | None,
 ) -> None:
-    r"""Start Kafka, the worker and the page here, and feed them.
+    """Start Kafka, the worker and the page here, and feed them.
 
     \b
     Examples:
       burnrate up                       the demo: two days in three minutes
       burnrate up --data ~/kokino/data  tail Kokino's databases
       burnrate up --data DIR --replay   old data on its own time
-    """
+    """  # noqa: D301 - \b is click's
     if demo and data is not None:
         raise UserError("--demo and --data exclude each other", exit_code=2)
     if as_replay and data is None:

@@ -19,7 +19,7 @@ from app.settings import Settings
 @click.option("--host", help="Address to listen on (default 127.0.0.1).")
 @click.option("--supervised", is_flag=True, help="Start it again when it stalls or asks for it.")
 def worker(only: str | None, port: int | None, host: str | None, *, supervised: bool) -> None:
-    r"""Count, judge and deliver, until Ctrl-C or SIGTERM.
+    """Count, judge and deliver, until Ctrl-C or SIGTERM.
 
     Kafka is named by BURNRATE_KAFKA.
 
@@ -27,7 +27,7 @@ def worker(only: str | None, port: int | None, host: str | None, *, supervised: 
     Examples:
       BURNRATE_KAFKA=kafka:9092 burnrate worker
       burnrate worker --only intake --port 5051
-    """
+    """  # noqa: D301 - \b is click's
     settings = Settings.from_env()
     if not settings.kafka:
         raise UserError(

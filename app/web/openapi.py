@@ -155,6 +155,8 @@ _CORRECTION = _object(
     applied={"description": "False: still being recounted, nothing of it counts yet.", **_TRUTH},
 )
 
+_WHO_TOOK_IT = _object(by=_text(), at=_TIME, via=_text())
+
 _INCIDENT = _object(
     key=_text(),
     slo=_text(),
@@ -162,9 +164,7 @@ _INCIDENT = _object(
     state=_text("firing", "acknowledged", "resolved"),
     rules=_list(_text()),
     openedAt=_TIME,
-    acknowledged={
-        "oneOf": [{"type": "null"}, _object(by=_text(), at=_TIME, via=_text())],
-    },
+    acknowledged={"oneOf": [{"type": "null"}, _WHO_TOOK_IT]},
     resolvedAt=_TIME,
     runbook=_text(),
     escalation=_list(_object(to=_text(), how=_text("page", "notify"), dueAt=_TIME, doneAt=_TIME)),
@@ -381,6 +381,7 @@ _SCHEMAS: Described = {
                 for name in ("incident", "silence", "maintenance", "correction", "slo", "what")
             },
             "slos": _list(_text()),
+            "acknowledged": {"description": "Who had it before, and keeps it.", **_WHO_TOOK_IT},
         },
         "required": ["id", "kind"],
     },

@@ -29,14 +29,15 @@ class Order(msgspec.Struct, frozen=True):
 
 @routes.post("/api/incidents/{key}/ack")
 async def acknowledge(request: web.Request) -> web.Response:
-    """Take an incident."""
+    """Take an incident; the answer names who has it already, and keeps it."""
     around = request.app[SURROUNDINGS]
     found = _open_incident(request)
     order = await forms.read(request, Order)
     if order.why:
         checked_why(order.why, "why")
     command = Acknowledge(incident=found["key"], **about(around, found["slo"], order.by))
-    return await taken(around, [command], incident=found["key"])
+    held = {"acknowledged": found["acknowledged"]} if found["state"] == "acknowledged" else {}
+    return await taken(around, [command], incident=found["key"], **held)
 
 
 @routes.post("/api/incidents/{key}/resolve")

@@ -175,6 +175,17 @@ def test_ack_and_resolve(serve: Callable[..., tuple[Serving, Burnrate]]) -> None
     ]
 
 
+def test_who_comes_second_is_told_who_has_it(
+    serve: Callable[..., tuple[Serving, Burnrate]],
+) -> None:
+    taken = deepcopy(outage())
+    kim = {"by": "kim", "at": "2026-10-13T11:50:00.000Z", "via": "slack"}
+    taken.incidents[AVAILABILITY] |= {"state": "acknowledged", "acknowledged": kim}
+    _, burnrate = serve(taken)
+    said = burnrate("ack", AVAILABILITY, "--by", "lee").output
+    assert said == f"{AVAILABILITY}: kim has it already, since 2026-10-13 11:50:00 UTC.\n"
+
+
 def test_the_token_is_found_in_the_data_folder(
     serve: Callable[..., tuple[Serving, Burnrate]], tmp_path: Path
 ) -> None:

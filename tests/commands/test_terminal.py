@@ -52,3 +52,4 @@ def test_names_are_completed_without_importing_their_modules() -> None:
 def test_every_command_explains_itself(name: str) -> None:
     result = CliRunner().invoke(burnrate, [name, "--help"])
     assert (result.exit_code, result.output.startswith("Usage: burnrate")) == (0, True)
+    assert "\\b" not in result.output, "its examples are run together"

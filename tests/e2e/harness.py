@@ -345,6 +345,7 @@ class Stack:
 
             await wait_for(again, "judged again")
             await asyncio.sleep(BURST_S)
+        await wait_for(self._sees, "the alerter's own vital signs are of this moment too")
 
     async def _sees(self) -> bool:
         """Every partition is read to its end, as of the clock's time."""
