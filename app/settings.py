@@ -10,6 +10,8 @@ import msgspec
 from app.clock import Clock, file_clock, wall_clock
 from app.errors import UserError
 
+DEFAULT_PORT = 5050
+
 
 class KafkaSecurity(msgspec.Struct, frozen=True):
     """How the brokers are talked to; empty strings where nothing was set."""
@@ -32,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     config_dir: Path = Path("config")
     data_dir: Path = Path(".burnrate")
     host: str = "127.0.0.1"
-    port: int = 5050
+    port: int = DEFAULT_PORT
     api_token: str = ""
     read_token: str = ""
     log_level: str = "INFO"
@@ -47,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Read `BURNRATE_*` and its neighbours; raises UserError naming the variable at fault."""
-        port = env.get("BURNRATE_PORT", "5050")
+        port = env.get("BURNRATE_PORT", str(DEFAULT_PORT))
         if not port.isdigit():
             raise UserError(
                 f"BURNRATE_PORT is {port!r}: give a port number such as 5050", exit_code=2

@@ -17,18 +17,19 @@ _json = click.option("--json", "as_json", is_flag=True, help="For scripts: the A
 
 SPARKS_SHOWN = 25  # each is a request
 DAY_HOURS = 24
-_COLUMNS = (
-    "Objective",
-    "State",
-    "Now",
-    "Target",
-    "Budget left",
-    "1 h",
-    "6 h",
-    "7 d",
-    "Bad, 24 h",
-    "Owner",
-)
+_COLUMNS = {  # and the width, in cells, from which on a terminal has room for it
+    "Objective": 0,
+    "State": 0,
+    "Now": 0,
+    "Target": 110,
+    "Budget left": 0,
+    "1 h": 0,
+    "6 h": 0,
+    "7 d": 0,
+    "Bad, 24 h": 140,
+    "Owner": 160,
+}
+_WHOLE = ("Objective", "State", "Now", "1 h", "6 h", "7 d", "Bad, 24 h", "Incident")
 _STATUS_EPILOG = """\b
 Examples:
   burnrate status
@@ -56,7 +57,7 @@ def status(*, as_json: bool) -> None:
     _say_standing(out, document)
     out.print()
     bad = _bad_by_hour(asked, document)
-    out.print(_slos(document, {one["key"]: one for one in opened}, bad))
+    out.print(_slos(document, {one["key"]: one for one in opened}, bad, out.width))
     if opened:
         out.print()
         out.print(_incidents(opened, document["asOf"]))
@@ -89,22 +90,28 @@ def _say_standing(out: Console, document: Document) -> None:
         out.print(plain(text, "bad"))
 
 
-def _slos(document: Document, incidents: dict[str, Document], bad: dict[str, list[int]]) -> Table:
-    made = table(*_COLUMNS)
+def _slos(
+    document: Document, incidents: dict[str, Document], bad: dict[str, list[int]], width: int
+) -> Table:
+    shown = [name for name, needed in _COLUMNS.items() if width >= needed]
+    made = table(*shown, whole=_WHOLE)
     for slo in document["slos"]:
-        state = phrases.state(slo, incidents)
-        burns = [slo["burn"][name] for name in ("1h", "6h", "7d")]
-        made.add_row(
-            plain(slo["title"]),
-            plain(state.text, state.tone),
-            plain(phrases.headline(slo), "" if phrases.meets_target(slo) else "bad"),
-            plain(phrases.target(slo)),
-            _budget(slo),
-            *[plain(phrases.burn(r), "bad" if phrases.burns_fast(r) else "") for r in burns],
-            spark(bad.get(slo["id"], []), "warn"),
-            plain(slo["owner"]),
-        )
+        cells = _cells(slo, phrases.state(slo, incidents), bad.get(slo["id"], []))
+        made.add_row(*[cells[name] for name in shown])
     return made
+
+
+def _cells(slo: Document, state: phrases.State, bad: list[int]) -> dict[str, Text]:
+    burns = {name: slo["burn"][name.replace(" ", "")] for name in ("1 h", "6 h", "7 d")}
+    return {
+        "Objective": plain(slo["title"]),
+        "State": plain(state.text, state.tone),
+        "Now": plain(phrases.headline(slo), "" if phrases.meets_target(slo) else "bad"),
+        "Target": plain(phrases.target(slo)),
+        "Budget left": _budget(slo),
+        "Bad, 24 h": spark(bad, "warn"),
+        "Owner": plain(slo["owner"]),
+    } | {name: plain(phrases.burn(r), "bad" * phrases.burns_fast(r)) for name, r in burns.items()}
 
 
 def _budget(slo: Document) -> Text:
@@ -132,7 +139,7 @@ def incidents(state: str | None, *, as_json: bool) -> None:
 
 
 def _incidents(found: list[Document], as_of: str | None) -> Table:
-    made = table("Incident", "State", "Rules", "Opened", "Taken by", "Next")
+    made = table("Incident", "State", "Rules", "Opened", "Taken by", "Next", whole=_WHOLE)
     for one in found:
         taken = one["acknowledged"]["by"] if one["acknowledged"] else phrases.NOT_KNOWN
         made.add_row(

@@ -31,11 +31,12 @@ def plain(value: object, style: str = "") -> Text:
     return Text(text, style=STYLES.get(style, style))
 
 
-def table(*columns: str) -> Table:
-    """A table with these columns."""
+def table(*columns: str, whole: Sequence[str] = ()) -> Table:
+    """A table with these columns; those that are `whole` are not broken into lines."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        kept = column in whole
+        made.add_column(column, overflow="ellipsis" if kept else "fold", no_wrap=kept)
     return made
 
 

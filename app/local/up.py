@@ -20,7 +20,7 @@ from app.local import kafka, summary
 from app.local.demo import write_demo
 from app.local.progress import say
 from app.local.supervisor import Child, Supervisor
-from app.settings import Settings
+from app.settings import DEFAULT_PORT, Settings
 
 DEMO_SPEED = 1400.0  # two days in a little over two minutes
 REPLAY_SPEED = 20_000.0
@@ -174,6 +174,8 @@ async def _feed(settings: Settings, data: Path, speed: float, env: dict[str, str
     url = f"http://{settings.host}:{settings.port}"
     await _ready(url)
     say(f"The page: {url}/   the status: {url}/api/slo/status   Ctrl-C ends everything")
+    if settings.port != DEFAULT_PORT:
+        say(f"Commands in other terminals find it with: export BURNRATE_URL={url}")
     if not settings.replay:
         await Supervisor(Child(["bridge", "--data", str(data)], env)).run()
         return

@@ -133,12 +133,13 @@ async def runbook_page(request: web.Request) -> web.Response:
     if text is None:
         raise Problem(404, "There is no runbook of this name; they lie in docs/runbooks.")
     key = request.query.get("incident", "")
-    incident = request.app[SURROUNDINGS].mirror.incidents.get(key)
+    around = request.app[SURROUNDINGS]
+    incident = around.mirror.incidents.get(key)
     values = runbooks.values_of(incident) if incident else {}
     query = f"?incident={quote(key, safe='')}" if incident else ""
     page = {
         "title": runbooks.title_of(text, name),
-        "body": runbooks.html_of(text, values, query),
+        "body": runbooks.html_of(text, values, query, around.settings.page_url()),
         "incident": incident,
         "values": values,
     }

@@ -1,8 +1,7 @@
 """A status and an incident in words, for the page and the terminal. Pure."""
 
-from collections.abc import Iterable
 from math import inf
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from app.core.ownership import Route
 from app.delivery import words
@@ -257,9 +256,10 @@ def _rule_unit(slo: Document, rule: Document) -> str:
     return {"distinct": "count", "mean": own}.get(slo["headline"]["kind"], "ratio")
 
 
-def firing(rules: Iterable[Any]) -> str:
-    """The rules that fire."""
-    return ", ".join(str(rule) for rule in rules) or "none"
+def incident(title: str, one: Document) -> str:
+    """What an incident is about: its objective and, while any fires, its rules."""
+    rules = ", ".join(one["rules"])
+    return f"{title}: {rules}" if rules else title
 
 
 def example_of(example: Document) -> str:

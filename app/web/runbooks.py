@@ -2,7 +2,8 @@
 
 A runbook may hold `{{name}}` with one of FIELDS. Values come from events, hence from anybody, and
 people paste a runbook's commands into a shell: within code only a plain value is filled in, else
-`<name>` stays; the page shows the value above, apart from any command.
+`<name>` stays; the page shows the value above, apart from any command. Commands that ask WRITTEN
+ask the worker that shows them.
 """
 
 import re
@@ -16,6 +17,8 @@ from markdown_it import MarkdownIt
 Document = dict[str, Any]
 
 FOLDER = Path(__file__).parents[2] / "docs" / "runbooks"
+
+WRITTEN = "http://127.0.0.1:5050"  # how the runbooks name the worker: its default address
 
 FIELDS = (
     "key",
@@ -74,9 +77,9 @@ def values_of(incident: Document) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value}
 
 
-def html_of(text: str, values: Mapping[str, str], query: str = "") -> str:
-    """A runbook as HTML; its links to other runbooks keep the `query`."""
-    html = str(_markdown.render(text))
+def html_of(text: str, values: Mapping[str, str], query: str = "", url: str = WRITTEN) -> str:
+    """A runbook as HTML; its links to other runbooks keep the `query`, its commands ask `url`."""
+    html = str(_markdown.render(text)).replace(WRITTEN, escape(url))
     html = html.replace("<pre>", '<pre tabindex="0">')  # a wide one is scrolled by keyboard as well
     html = _OTHER.sub(lambda m: f'href="/runbooks/{m[1]}{escape(query)}{m[2] or ""}"', html)
     parts = _CODE.split(html)  # every second one is code

@@ -85,8 +85,9 @@ def summary(status: Document, opened: list[Document], *, known: bool) -> str:
         return "Nothing is known yet"
     if opened:
         urgent = sum(one["severity"] == "P1" for one in opened)
-        count = f"{len(opened)} open incident{'s'[: len(opened) != 1]}"
-        return f"{count}, {urgent} of them P1" if urgent else count
+        all_p1 = "P1 " if urgent == len(opened) else ""
+        count = f"{len(opened)} open {all_p1}incident{'s'[: len(opened) != 1]}"
+        return f"{count}, {urgent} of them P1" if 0 < urgent < len(opened) else count
     missed = [slo["title"] for slo in status["slos"] if not phrases.meets_target(slo)]
     if missed:
         return f"No open incident; below target: {', '.join(missed)}"
@@ -173,6 +174,7 @@ def _newest(told: Iterable[Delivery]) -> list[Delivery]:
 def _attempt(around: Surroundings, one: Delivery) -> Scene:
     duplicate = "possible duplicate" if one.possible_duplicate else ""
     attempt = f"attempt {one.attempt}" if one.attempt > 1 else ""
+    reason = one.reason if one.reason != one.outcome else ""
     return {
         "at": iso(one.at),
         "to": destination_name(one.destination),
@@ -183,7 +185,7 @@ def _attempt(around: Surroundings, one: Delivery) -> Scene:
         "tone": TONES[one.outcome],
         "status": one.status,
         "duration_ms": one.duration_ms,
-        "remarks": ", ".join(part for part in (one.reason, attempt, duplicate) if part),
+        "remarks": ", ".join(part for part in (reason, attempt, duplicate) if part),
     }
 
 

@@ -96,7 +96,7 @@ async def test_an_incident_appears_is_taken_and_its_countdown_stops(
     await expect(incident).to_contain_text("12:00")  # Berlin's time beside UTC
     countdown = incident.locator("time.countdown")
     await expect(countdown).to_contain_text("in 29 min", timeout=20_000)
-    await expect(page.locator("#summary")).to_have_text("1 open incident, 1 of them P1")
+    await expect(page.locator("#summary")).to_have_text("1 open P1 incident")
     assert await page.evaluate("window.notReloaded"), "it was reloaded"
     await accessible(page)
 

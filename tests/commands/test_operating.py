@@ -117,6 +117,24 @@ def test_status_as_a_table(serve: Callable[..., tuple[Serving, Burnrate]]) -> No
     assert "\x1b" not in output
 
 
+@pytest.mark.parametrize(
+    ("columns", "head"),
+    [
+        ("80", "Objective State Now Budget left 1 h 6 h 7 d"),
+        ("120", "Objective State Now Target Budget left 1 h 6 h 7 d"),
+        ("150", "Objective State Now Target Budget left 1 h 6 h 7 d Bad, 24 h"),
+    ],
+)
+def test_a_narrow_terminal_leaves_columns_out_before_it_breaks_words(
+    serve: Callable[..., tuple[Serving, Burnrate]], columns: str, head: str
+) -> None:
+    _, burnrate = serve(outage())
+    output = burnrate("status", env={"COLUMNS": columns}).output
+    assert row(output, "Objective") == head
+    assert row(output, "Resource efficiency").startswith("Resource efficiency ")
+    assert row(output, AVAILABILITY).startswith(f"{AVAILABILITY} P1")
+
+
 def test_status_for_scripts_is_the_apis_answer(
     serve: Callable[..., tuple[Serving, Burnrate]],
 ) -> None:

@@ -22,6 +22,11 @@ def test_links_between_runbooks_keep_the_incident() -> None:
     assert 'href="/runbooks/latency?incident=a&amp;b#now"' in html
 
 
+def test_commands_ask_the_worker_that_shows_them() -> None:
+    html = runbooks.html_of(f"`curl {runbooks.WRITTEN}/healthz`", {}, url="https://slo.example/a&b")
+    assert html == "<p><code>curl https://slo.example/a&amp;b/healthz</code></p>\n"
+
+
 @pytest.mark.parametrize(
     ("value", "prose", "code"),
     [

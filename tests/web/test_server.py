@@ -184,7 +184,7 @@ async def test_the_first_page_in_words(start: Start) -> None:
     client = await start(outage())
     words = Elements(await (await client.get("/")).text()).words()
     for text in (
-        "2 open incidents, 2 of them P1",
+        "2 open P1 incidents",
         "Deployments are frozen: hotfixes only Data integrity, since 2026-10-13 11:50:00 UTC.",
         (
             "P1 firing Availability: breach, fast-burn 19 min ago "
@@ -467,6 +467,21 @@ async def test_a_taken_port_is_said(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"127.0.0.1:{port} cannot be listened on"):
             async with serving(samples.server(tmp_path, None), "127.0.0.1", port):
                 pass
+
+
+async def test_a_resolved_incident_is_named_by_its_objective(start: Start) -> None:
+    ended = deepcopy(outage())
+    ended.incidents[AVAILABILITY] |= {
+        "state": "resolved",
+        "rules": [],
+        "resolvedAt": "2026-10-13T12:00:00.000Z",
+        "resolvedBy": None,
+        "why": "recovered",
+    }
+    client = await start(ended)
+    words = Elements(await (await client.get(f"/incidents/{AVAILABILITY}")).text()).words()
+    assert "Availability P1 resolved" in words
+    assert "Resolved 2026-10-13 12:00:00 UTC recovered Runbook" in words
 
 
 async def test_a_runbook_with_an_incidents_values(start: Start) -> None:
