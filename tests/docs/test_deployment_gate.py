@@ -1,16 +1,13 @@
 """The gate's snippets do what they say: run as they stand there, against a real server."""
 
-import asyncio
 import os
 import re
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from aiohttp import web
 
 from tests.tools import needs
 from tests.web import samples
@@ -38,17 +35,8 @@ SCRIPTS = {"action": action(), "shell": snippet("sh")}
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A worker's server while data integrity freezes deployments."""
-    loop = asyncio.new_event_loop()
-    app = samples.server(tmp_path_factory.mktemp("gate"), samples.outage())
-    runner = web.AppRunner(app, access_log=None)
-    loop.run_until_complete(runner.setup())
-    loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    with samples.served(samples.server(tmp_path_factory.mktemp("gate"), samples.outage())) as url:
+        yield url
 
 
 def run(script: str, url: str, change: str) -> tuple[int, str]:

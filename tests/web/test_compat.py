@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from app.bridge import history
 from app.core.events import parse_timestamp
 from app.web import views
 from app.web.views import Standing
+from tests.tools import needs
+from tests.web import samples
 from tests.web.samples import REPO, World
 
 DATA = REPO.parent / "shared" / "data" / "kokino-30d"
@@ -32,8 +35,13 @@ def events() -> Iterator[dict[str, Any]]:
 
 
 @functools.cache
+def thirty_days() -> World:
+    return World(list(events()), [NOW])
+
+
+@functools.cache
 def answered() -> dict[str, Any]:
-    world = World(list(events()), [NOW])
+    world = thirty_days()
     return views.slo_status(world.slos, list(world.policy.slos), Standing(ready=True, blind=False))
 
 
@@ -94,3 +102,30 @@ def test_where_kokino_counts_wrongly_it_is_not_followed() -> None:
         "percentConsumed": 100.0,
         "windowHours": 720,
     }
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with samples.served(samples.server(tmp_path_factory.mktemp("kokino"), thirty_days())) as found:
+        yield found
+
+
+def asked_as_the_seed_says(path: str, url: str) -> str:
+    """The seed's one line that asks this path, run as it stands but for where it asks."""
+    lines = (DATA.parents[1] / "slo-targets.md").read_text().splitlines()
+    (line,) = [found for found in lines if f"5050{path} |" in found]
+    command = line.strip().replace("http://localhost:5050", url).replace("curl ", "curl -s ")
+    done = subprocess.run(["bash", "-c", command], text=True, capture_output=True, check=True)
+    return done.stdout
+
+
+@needs("curl", "jq", "bash")
+def test_the_seeds_own_line_gives_what_kokino_gives(url: str) -> None:
+    said = json.loads(asked_as_the_seed_says("/api/slo/status", url))
+    assert said == kokino()["availability"]
+
+
+@needs("curl", "bash")
+def test_the_seeds_line_for_latency_finds_the_metric(url: str) -> None:
+    *_, value = asked_as_the_seed_says("/metrics", url).splitlines()[-1].split()
+    assert round(float(value)) == answered()["latency"]["p95"]  # Kokino says whole ms
