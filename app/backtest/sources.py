@@ -23,6 +23,7 @@ TAIL_S = 2 * 3600
 """Time goes on for so long after the last event, as in a replay: incidents can resolve."""
 
 FAULTS_KEPT = 5
+_YEAR_3000_MS = 32_503_680_000_000
 
 
 class Slice(NamedTuple):
@@ -196,7 +197,10 @@ def _event(found: Event | Refused) -> Event:
 def _time_of(event: Event) -> int:
     if event.timestamp is None:
         raise Refused("the event has no timestamp, and a file has no Kafka time")
-    return events.parse_timestamp(event.timestamp)
+    at = events.parse_timestamp(event.timestamp)
+    if not 0 <= at < _YEAR_3000_MS:
+        raise Refused(f"timestamp {event.timestamp!r} lies before 1970 or after 2999")
+    return at
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """The files of a configuration: YAML into models, and where in the text each value stands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
+from app.config.documents import documents, mark_after
 from app.config.findings import Fault, Finding, Loc
 from app.config.values import Model
 
@@ -72,35 +73,30 @@ def _name_of(node: yaml.Node | None) -> str:
     return found.value if isinstance(found, yaml.ScalarNode) else ""
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads plain YAML; refuses a key that stands twice, since one would count for nothing."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        seen = set[object]()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key!r} stands twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def read(path: Path, model: type[_Entry]) -> Read[_Entry]:
     """The file as its model; where that is not sound, None and what is wrong with it."""
     try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, _Loader)
-        value = yaml.load(text, _Loader)  # noqa: S506 - a safe one
+        found = list(documents(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return _refused(path, "there is no such file; BURNRATE_CONFIG names the folder")
-    except (OSError, UnicodeDecodeError) as error:
-        return _refused(path, f"cannot be read: {error}")
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        return _refused(path, f"not YAML: {problem}", mark)
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode(errors="replace")
+        return _refused(path, f"no UTF-8: {error.reason}", mark_after(before))
+    except OSError as error:
+        return _refused(path, f"cannot be read: {error.strerror}")
+    except yaml.MarkedYAMLError as error:
+        return _refused(path, f"not YAML: {error.problem}", error.problem_mark)
+    return _modelled(path, found, model)
+
+
+def _modelled(
+    path: Path, found: Sequence[tuple[yaml.Node, Any]], model: type[_Entry]
+) -> Read[_Entry]:
+    if not found:
+        return _refused(path, "empty", mark_after(""))
+    if len(found) > 1:
+        return _refused(path, "more than one document", found[1][0].start_mark)
+    root, value = found[0]
     source = Source(path, root)
     try:
         return Read(source, model.model_validate(value), ())
@@ -121,4 +117,20 @@ def _refused(path: Path, message: str, mark: yaml.Mark | None = None) -> Read[An
 
 
 def _fault(error: Any) -> Fault:  # noqa: ANN401 - pydantic's details of one error
-    return Fault("invalid", error["loc"], error["msg"].removeprefix("Value error, "))
+    return Fault("invalid", error["loc"], said(error))
+
+
+_SAID = {
+    "dict_type": "keys with values are needed here",
+    "model_type": "keys with values are needed here",
+    "tuple_type": "a list is needed here",
+    "too_short": "at least one is needed",
+    "missing": "missing",
+    "extra_forbidden": "unknown key",
+}
+
+
+def said(error: Any) -> str:  # noqa: ANN401 - pydantic's details of one error
+    """What is wrong, in words of the file, not of the program."""
+    message: str = error["msg"]
+    return _SAID.get(error["type"], message.removeprefix("Value error, "))

@@ -71,7 +71,7 @@ def _several(text: str) -> tuple[float | str, ...]:
 def _literal(text: str) -> float | str:
     try:
         literal = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{text!r} cannot be read as a number or a text") from error
     if not isinstance(literal, int | float | str):
         raise ValueError(f"{text!r} is neither a number nor a text")  # noqa: TRY004 - pydantic's

@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from app.config.documents import documents
+from app.config.findings import Fault, Loc
+from app.config.sources import Source, said
 from app.errors import UserError
 from app.exchange.losses import Loss
 from app.exchange.openslo import KINDS, MODELS, VERSION, Part
@@ -48,28 +51,37 @@ class Objects:
 def read(path: Path) -> Objects:
     """The file's objects; raises UserError with everything that is wrong with it."""
     objects, errors = Objects(), list[str]()
-    for number, document in enumerate(_documents(path), 1):
-        _take(document, f"{path}: object {number}", objects, errors)
+    for root, document in _documents(path):
+        _take(document, Source(path, root), objects, errors)
     if errors:
         raise UserError("\n".join(errors))
     return objects
 
 
-def _documents(path: Path) -> list[Any]:
+def _documents(path: Path) -> list[tuple[yaml.Node, Any]]:
     """All documents of the stream, those of lists one by one."""
     try:
-        found = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        found = list(documents(path.read_text(encoding="utf-8"), merges=True))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}", exit_code=2) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    each = [part for one in found for part in (one if isinstance(one, list) else [one])]
-    if not any(part is not None for part in each):
+    except yaml.MarkedYAMLError as error:
+        raise UserError(f"{path}:{_line(error.problem_mark)}: not YAML: {error.problem}") from error
+    each = [part for root, value in found for part in _parts(root, value)]
+    if all(value is None for _, value in each):
         raise UserError(f"{path} holds no OpenSLO object")
-    return [part for part in each if part is not None]
+    return [(root, value) for root, value in each if value is not None]
 
 
-def _take(document: Any, where: str, objects: Objects, errors: list[str]) -> None:  # noqa: ANN401
+def _parts(root: yaml.Node, value: Any) -> Iterable[tuple[yaml.Node, Any]]:  # noqa: ANN401
+    return zip(root.value, value, strict=True) if isinstance(value, list) else [(root, value)]
+
+
+def _line(mark: yaml.Mark | None) -> int:
+    return mark.line + 1 if mark else 1
+
+
+def _take(document: Any, source: Source, objects: Objects, errors: list[str]) -> None:  # noqa: ANN401
+    where = _at(source, ())
     if not isinstance(document, dict) or "kind" not in document:
         errors.append(f"{where}: no OpenSLO object: it has no kind")
         return
@@ -79,9 +91,13 @@ def _take(document: Any, where: str, objects: Objects, errors: list[str]) -> Non
     elif kind not in KINDS:
         errors.append(f"{where}: kind {kind!r} is none of {', '.join(KINDS)}")
     elif kind in MODELS:
-        _model(document, kind, where, objects, errors)
+        _model(document, kind, source, objects, errors)
     elif not _is_ours(document):
         objects.lose(f"{kind} {_name_of(document)}", "this program has its own source", "left out")
+
+
+def _at(source: Source, loc: Loc) -> str:
+    return f"{source.path}:{source.finding(Fault('invalid', loc, '')).line}"
 
 
 def _is_ours(source: dict[str, Any]) -> bool:
@@ -95,7 +111,7 @@ def _name_of(document: dict[str, Any]) -> str:
 
 
 def _model(
-    document: dict[str, Any], kind: str, where: str, objects: Objects, errors: list[str]
+    document: dict[str, Any], kind: str, source: Source, objects: Objects, errors: list[str]
 ) -> None:
     name = _name_of(document)
     try:
@@ -103,7 +119,8 @@ def _model(
     except ValidationError as error:
         for fault in error.errors():
             path = ".".join(str(part) for part in fault["loc"])
-            errors.append(f"{where}: {kind} {name}: {path}: {fault['msg']}")
+            where = _at(source, fault["loc"])
+            errors.append(f"{where}: {kind} {name}: {path}: {said(fault)}")
         return
     for path in _unknown(found, ""):
         objects.lose(f"{kind} {name}: {path}", "is not read", "left out")

@@ -114,7 +114,7 @@ def test_every_part_of_an_expectation_can_fail(
         (("30x1m", "thirty"), "tests.0.series.1.times: 'thirty' is none of"),
         (("at: 2h20m", "at: 2h5s"), "is no multiple of 10s"),
         (("at: 2h20m", "at: 1h"), "the times of expectations go up"),
-        (("tests:", "test:"), "tests: Field required"),
+        (("tests:", "test:"), "tests: missing"),
         (("frozen: []", "frozen: ["), "not YAML"),
         (("policy: ", "policy: /nowhere"), "there is no such file"),
     ],

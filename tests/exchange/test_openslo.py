@@ -249,6 +249,12 @@ def test_each_objective_becomes_an_slo(tmp_path: Path) -> None:
     }
 
 
+def test_merged_keys_are_read(tmp_path: Path) -> None:
+    shared = SIMPLE.replace("{name: one}", "{<<: {name: one}}")
+    policy, _ = taken_over(tmp_path, shared)
+    assert list(policy.slos) == ["one"]
+
+
 def test_keys_without_a_value_are_not_there(tmp_path: Path) -> None:
     policy, _ = taken_over(tmp_path, SIMPLE + "  alertPolicies:\n  description:\n")
     assert list(policy.slos) == ["one"]
@@ -262,6 +268,10 @@ def test_keys_without_a_value_are_not_there(tmp_path: Path) -> None:
         ("[", "not YAML"),
         ("17", "no OpenSLO object: it has no kind"),
         ("a: &a [*a]", "no OpenSLO object: it has no kind"),
+        ("a: 1\na: 2", "in.yaml:2: not YAML: 'a' stands twice"),
+        ("- {kind: SLO}\n- 17", "in.yaml:2: no OpenSLO object"),
+        ("\nkind: " + "9" * 5000, "in.yaml:2: not YAML: '99999"),
+        ("[" * 3000, "in.yaml:1: not YAML: nested too deeply"),
         ("kind: SLO", "apiVersion is None; only openslo/v1 is read"),
         (SIMPLE.replace("openslo/v1", "openslo/v1alpha"), "apiVersion is 'openslo/v1alpha'"),
         (SIMPLE.replace("kind: SLO", "kind: Pod"), "kind 'Pod' is none of"),

@@ -1,0 +1,60 @@
+"""Plain YAML: every document of a text as a tree, in which all has a line, and as its value."""
+
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import yaml
+
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, since one would count for nothing."""
+
+    merges = False
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError) as error:  # a 13th month, a number of 5000 digits
+            message = f"{str(node.value)[:40]!r} is no possible date or number"
+            raise yaml.MarkedYAMLError(problem=message, problem_mark=node.start_mark) from error
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen = set[Hashable]()
+        for key_node, _ in node.value:
+            if self.merges and key_node.tag == _MERGE:
+                continue
+            mark = key_node.start_mark
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(problem="a key is a plain word", problem_mark=mark)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key!r} stands twice", problem_mark=mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def documents(text: str, *, merges: bool = False) -> Iterator[tuple[yaml.Node, Any]]:
+    """Every document: its tree, and its value; `merges` lets `<<` in.
+
+    Raises MarkedYAMLError where the text is none.
+    """
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        mark = mark_after(text[: error.position])
+        raise yaml.MarkedYAMLError(problem=f"{error.reason}", problem_mark=mark) from error
+    loader.merges = merges
+    try:
+        while loader.check_node() and (node := loader.get_node()):
+            yield node, loader.construct_document(node)
+    except RecursionError as error:
+        mark = loader.get_mark()
+        raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=mark) from error
+
+
+def mark_after(text: str) -> yaml.Mark:
+    """The place that follows a text."""
+    line, column = text.count("\n"), len(text) - text.rfind("\n") - 1
+    return yaml.Mark("", len(text), line, column, None, 0)
