@@ -31,6 +31,7 @@ from app.stream.publisher import Publisher
 from app.stream.pulse import Asleep, Pulse
 from app.stream.records import Records
 from app.stream.recovery import Tables as QuickTables
+from app.stream.spare import Spare
 from app.stream.vigil import Vigil
 from app.topics import COMMANDS, COMPACTED, DIGESTS, NOTICES, PARTITIONS, Topic
 
@@ -124,7 +125,8 @@ def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Cloc
     pulse = Pulse()
     publisher = Publisher(settings, pulse)
     desk = Desk(publisher, metrics, clock, replay=settings.replay)
-    vigil = Vigil(policy, publisher, clock)
+    spare = Spare(settings.data_dir / f"{settings.topic_prefix}alerter-state")
+    vigil = Vigil(policy, publisher, clock, spare)
 
     async def ends(mine: set[int]) -> dict[int, int]:
         # in a replay every watermark counts: they are what makes time pass

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import faust
@@ -103,7 +103,8 @@ class Counting:
         self._known_upto = await self._claims.ends(mine)
         self._mine, self._books = mine, {}
         await self._desk.open(accounts)
-        await self._vigil.open(self._standing(ALERTER) if partition_of(ALERTER) in mine else None)
+        own = self._standing(ALERTER, self._vigil.spare.values())
+        await self._vigil.open(own if partition_of(ALERTER) in mine else None)
         for name in states:
             if partition_of(name) in mine and name not in {*policy.slos, ALERTER}:
                 await self._desk.retire(self._standing(name))
@@ -139,9 +140,9 @@ class Counting:
         before.adopt(slo, policy.ownership.routes[slo.id])
         return before
 
-    def _standing(self, slo: str) -> Standing:
+    def _standing(self, slo: str, kept: Sequence[bytes] = ()) -> Standing:
         standing = Standing(slo, self._states, self._pulse)
-        standing.recover(self._states.get(slo))
+        standing.recover([*self._states.get(slo), *kept])
         return standing
 
     def _account(self, slo: Slo, policy: Policy, standing: Standing) -> Account:

@@ -27,11 +27,15 @@ class Standing:
         latest = max(known, key=lambda state: (state.term, state.version), default=SloState())
         self.state = replace(latest, term=latest.term + 1)
 
+    def encoded(self) -> bytes:
+        """The state as it is stored."""
+        return _encode(self.state)
+
     async def store(self) -> None:
         """Store the state as it is now, and wait until Kafka has it; raises Asleep."""
         self._pulse.check()
         self.state = replace(self.state, version=self.state.version + 1)
-        await self._states.put(partition_of(self.slo), {self.slo: _encode(self.state)})
+        await self._states.put(partition_of(self.slo), {self.slo: self.encoded()})
 
     async def store_or(self, before: SloState) -> None:
         """Store the state as it is now; where that fails it is `before` again."""

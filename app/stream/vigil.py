@@ -16,6 +16,7 @@ from app.core.notices import Notice
 from app.core.vitals import ALERTER
 from app.core.watermarks import Board
 from app.stream.publisher import Publisher
+from app.stream.spare import Spare
 from app.stream.standing import Standing
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,11 @@ Direct = Callable[[Sequence[Notice]], None]
 class Vigil:
     """Judges the vital signs once a second, whatever holds up the judging of SLOs."""
 
-    def __init__(self, policy: Policy, publisher: Publisher, clock: Clock) -> None:
+    def __init__(self, policy: Policy, publisher: Publisher, clock: Clock, spare: Spare) -> None:
         self._route = policy.ownership.routes[ALERTER]
         self._publisher = publisher
         self._clock = clock
+        self.spare = spare
         self._own: Standing | None = None
         self._turn = asyncio.Lock()
         self.direct: Direct | None = None  # tells without Kafka; None: this worker does not deliver
@@ -46,6 +48,7 @@ class Vigil:
         self._own = own
         if own is not None:
             await own.store()
+            self.spare.drop()
             self._publisher.notices(own.state.unsent, own.handed_over)
             for incident in own.state.lanes.values():
                 self._publisher.alert(incident.key, status.of_own_incident(incident))
@@ -106,7 +109,9 @@ class Vigil:
                 await own.store()
         except Exception:
             log.exception("the alerter's own state is not stored")
+            self.spare.keep(own.encoded())
             return False
+        self.spare.drop()
         return True
 
 

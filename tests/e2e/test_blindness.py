@@ -116,5 +116,36 @@ async def test_without_kafka_people_are_told_directly_and_all_goes_on_when_it_is
         await asyncio.to_thread(local_kafka.stop, data_dir)
 
 
+@pytest.mark.slow
+async def test_who_was_told_directly_hears_of_the_end_though_the_worker_died_in_between(
+    prefix: str, tmp_path: Path
+) -> None:
+    data_dir = tmp_path / "kafka"
+    broker = await asyncio.to_thread(local_kafka.start, data_dir)
+    try:
+        async with Stack(broker.bootstrap, prefix, tmp_path, held_at=BEGIN) as stack:
+            worker = await stack.worker().start()
+            await stack.produce([execution(BEGIN - 20 - n) for n in range(60)])
+            await stack.judged()
+            os.kill(broker.pid, signal.SIGSTOP)
+            try:
+                stack.set_clock(BEGIN + 61)
+                await wait_for(lambda: _blind(stack), "it knows that it is blind")
+                stack.set_clock(BEGIN + 125)
+                await stack.told_so("ops-alerts", "P1 alerter: blind")
+                await wait_for(lambda: stack.pagerduty.open, "the operations team is paged")
+                await worker.kill()
+            finally:
+                os.kill(broker.pid, signal.SIGCONT)
+            await worker.start()
+            await stack.told_so("ops-alerts", "Resolved: alerter")
+            await wait_for(lambda: stack.pagerduty.open == {}, "the page is resolved")
+            [incident] = await stack.incidents()
+            assert (incident["slo"], incident["state"]) == ("alerter", "resolved")
+            assert not list((tmp_path / "state").glob("*alerter-state*")), "Kafka has it"
+    finally:
+        await asyncio.to_thread(local_kafka.stop, data_dir)
+
+
 async def _counted(stack: Stack) -> bool:
     return await stack.windows("availability") == recount(stack.sent, stack.now)
