@@ -37,7 +37,10 @@ def effects(before: Policy, after: Policy, incidents: list[Document], values: Va
         for slo in both
         if before.slos[slo].definition != after.slos[slo].definition
     ]
-    return [*told, *gone, *new, *redefined] or ["no SLO and no open incident is touched"]
+    otherwise = [line for slo in both for line in _of_slo(slo, before, after, values)]
+    return [*told, *gone, *new, *redefined, *otherwise] or [
+        "no SLO and no open incident is touched"
+    ]
 
 
 def _of_incident(incident: Document, before: Policy, after: Policy, values: Values) -> list[str]:
@@ -81,6 +84,40 @@ def _holds(rule: Rule, value: float) -> bool:
     if rule.measure == "quantile":  # the value is the share that is slower
         return value > error_ratio(rule.quantile)
     return value < rule.threshold if rule.measure == "ratio" else value > rule.threshold
+
+
+def _of_slo(slo: str, before: Policy, after: Policy, values: Values) -> list[str]:
+    """What is judged or told otherwise from then on, whether or not anything is open."""
+    old, new = before.slos[slo], after.slos[slo]
+    was, have = ({rule.id: rule for rule in one.rules} for one in (old, new))
+    found = [f"{rule} is configured no more" for rule in was if rule not in have]
+    found += [
+        _changed(rule, was.get(rule.id), values.get((slo, rule.id)))
+        for rule in new.rules
+        if rule != was.get(rule.id)
+    ]
+    others = [
+        field.name
+        for field in msgspec.structs.fields(Slo)
+        if field.name not in ("definition", "breach", "burns")
+        and getattr(old, field.name) != getattr(new, field.name)
+    ]
+    if others:
+        found.append(f"changed: {', '.join(others)}")
+    if before.ownership.routes.get(slo) != after.ownership.routes.get(slo):
+        found.append("its route changes: who is told, or when")
+    return [f"{slo}: {line}" for line in found]
+
+
+def _changed(rule: Rule, was: Rule | None, value: float | None) -> str:
+    if was is None:
+        return f"{rule.id} is new"
+    changed = f"{rule.id} has other values"
+    if was.window_s != rule.window_s or not isinstance(value, int | float):
+        return changed
+    if _holds(rule, value) and not _holds(was, value):
+        return f"{changed}: {value:.4g} is beyond them, so it may fire at once"
+    return changed
 
 
 def _of_route(old: Route, new: Route) -> list[str]:

@@ -186,6 +186,16 @@ class Common(Model):
     freeze: FreezeEntry | None = None
 
 
+def _grouped(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError(f"list the values: {{{value}: [ONE, ANOTHER]}}; all others make one group")  # noqa: TRY004 - pydantic's
+    return value
+
+
+Groups = Annotated[dict[GroupField, GroupValues], Field(min_length=1, max_length=1)]
+"""The field whose values make an SLO each, and these values."""
+
+
 class SloEntry(Common):
     """One service level objective."""
 
@@ -193,7 +203,7 @@ class SloEntry(Common):
     title: str
     objective: Share
     counts: Annotated[tuple[CountEntry, ...], Field(min_length=1)]
-    by: Annotated[dict[GroupField, GroupValues], Field(min_length=1, max_length=1)] | None = None
+    by: Annotated[Groups, BeforeValidator(_grouped, json_schema_input_type=Groups)] | None = None
     headline: HeadlineEntry
     breach: BreachEntry
     value: Value | None = None

@@ -20,6 +20,11 @@ def with_slo(slo: Slo) -> Policy:
     return Policy({**POLICY.slos, slo.id: slo}, POLICY.ownership)
 
 
+def breaching_below(threshold: float) -> Policy:
+    breach = replace(AVAILABILITY.breach, threshold=threshold)
+    return with_slo(replace(AVAILABILITY, breach=breach))
+
+
 def test_nothing_is_touched_by_the_same_policy() -> None:
     assert effects(POLICY, POLICY, OPEN, NOW) == ["no SLO and no open incident is touched"]
 
@@ -34,18 +39,43 @@ def test_an_slo_that_goes_ends_its_incident() -> None:
 
 def test_a_new_threshold_is_held_against_what_the_rule_sees_now() -> None:
     def lowered(threshold: float) -> list[str]:
-        breach = replace(AVAILABILITY.breach, threshold=threshold)
-        return effects(POLICY, with_slo(replace(AVAILABILITY, breach=breach)), OPEN, NOW)
+        return effects(POLICY, breaching_below(threshold), OPEN, NOW)
 
-    assert lowered(0.95) == [f"{KEY}: breach clears after 300 s: 0.97 is within the new threshold"]
-    assert lowered(0.98) == [f"{KEY}: breach goes on: 0.97 is beyond the new threshold as well"]
+    assert lowered(0.95) == [
+        f"{KEY}: breach clears after 300 s: 0.97 is within the new threshold",
+        "availability: breach has other values",
+    ]
+    assert lowered(0.98) == [
+        f"{KEY}: breach goes on: 0.97 is beyond the new threshold as well",
+        "availability: breach has other values",
+    ]
+
+
+def test_a_change_is_told_where_nothing_is_open() -> None:
+    calm = {("availability", "breach"): 0.993}
+    assert effects(POLICY, breaching_below(0.98), [], calm) == [
+        "availability: breach has other values"
+    ]
+    assert effects(POLICY, breaching_below(0.995), [], calm) == [
+        "availability: breach has other values: 0.993 is beyond them, so it may fire at once"
+    ]
+    promised = replace(AVAILABILITY, objective=0.99, burns=AVAILABILITY.burns[:1])
+    assert effects(POLICY, with_slo(promised), [], calm) == [
+        "availability: slow-burn is configured no more",
+        "availability: changed: objective",
+    ]
+    burning = replace(AVAILABILITY.burns[0], id="steady")
+    assert effects(
+        POLICY, with_slo(replace(AVAILABILITY, burns=(*AVAILABILITY.burns, burning))), [], calm
+    ) == ["availability: steady is new"]
 
 
 def test_another_window_cannot_be_told_beforehand() -> None:
     breach = replace(AVAILABILITY.breach, window_s=300)
     after = with_slo(replace(AVAILABILITY, breach=breach))
     assert effects(POLICY, after, OPEN, NOW) == [
-        f"{KEY}: breach is judged by its new values at once"
+        f"{KEY}: breach is judged by its new values at once",
+        "availability: breach has other values",
     ]
 
 
@@ -68,6 +98,7 @@ def test_a_new_owner_is_named_beside_the_one_who_was_told() -> None:
             "before (@backend-team, #headless-alerts) hears how it ends, and nobody is paged anew"
         ),
         f"{KEY}: what is left of its escalation follows the new route",
+        "availability: its route changes: who is told, or when",
     ]
 
 
@@ -77,6 +108,8 @@ def test_a_rule_that_goes_ends_what_it_alone_kept_open() -> None:
     assert effects(POLICY, after, burning, {}) == [
         f"{KEY}: fast-burn is configured no more",
         f"{KEY}: ends, because none of its rules is left",
+        "availability: fast-burn is configured no more",
+        "availability: slow-burn is configured no more",
     ]
 
 
