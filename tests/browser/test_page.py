@@ -97,6 +97,7 @@ async def test_an_incident_appears_is_taken_and_its_countdown_stops(
     countdown = incident.locator("time.countdown")
     await expect(countdown).to_contain_text("in 29 min", timeout=20_000)
     await expect(page.locator("#summary")).to_have_text("1 open P1 incident")
+    await expect(page.locator("#news")).to_have_text("1 open P1 incident")  # for screen readers
     assert await page.evaluate("window.notReloaded"), "it was reloaded"
     await accessible(page)
 

@@ -90,7 +90,7 @@ const put = (fresh) => {
   const next = fresh.getElementById("main");
   document.title = fresh.title;
   const told = fresh.getElementById("summary")?.textContent;
-  if (told !== summary) say(told, "live"); // read out by screen readers
+  if (told !== summary) byId("news").textContent = told; // read out by screen readers
   summary = told;
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
   keep(old, next);
