@@ -228,6 +228,19 @@ async def test_the_page_works_without_a_script_and_for_screen_readers(start: Sta
     assert set(labels) <= set(ids)
 
 
+async def test_the_page_says_that_it_is_blind_or_stale(start: Start, tmp_path: Path) -> None:
+    client = await start(quiet(), health=lambda: Health(ready=True, blind=True))
+
+    async def banners() -> list[str]:
+        found = Elements(await (await client.get("/")).text()).found
+        return [one["id"] or "" for tag, one in found if tag == "h2" and "id" in one]
+
+    assert await banners() == ["blind", "incidents", "slos"]
+    client = await start(quiet())
+    (tmp_path / "clock").write_text(str(samples.NOON + 3_600_000))
+    assert await banners() == ["stale", "incidents", "slos"]
+
+
 async def test_until_the_status_is_read_nobody_knows(start: Start) -> None:
     client = await start(None)
     for path in ("/api/incidents", "/api/incidents/any", "/api/slo/gate", "/incidents/any"):
