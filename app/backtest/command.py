@@ -145,12 +145,12 @@ def _show_comparison(result: Run, labels: list[Label], *, as_json: bool) -> None
 
 
 def _show_sweep(sweep: sweeping.Sweep, svg_file: Path | None, *, as_json: bool) -> None:
-    if svg_file is not None:
-        _write(svg_file, svg(sweep))
     if as_json:
         _print_json(document.of_sweep(sweep))
     else:
         telling.trade_off(telling.Paper(), sweep)
+    if svg_file is not None:  # last: a path that cannot be written costs no table
+        _write(svg_file, svg(sweep))
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """Plain YAML: every document of a text as a tree, in which all has a line, and as its value."""
 
 from collections.abc import Hashable, Iterator
+from itertools import chain
 from typing import Any
 
 import yaml
@@ -15,7 +16,10 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
         try:
-            return super().construct_object(node, deep)
+            return _encodable(super().construct_object(node, deep))
+        except UnicodeEncodeError as error:  # half of a pair that makes one character
+            message = f"{ascii(node.value)[:40]} is no text"
+            raise yaml.MarkedYAMLError(problem=message, problem_mark=node.start_mark) from error
         except (ValueError, OverflowError) as error:  # a 13th month, a number of 5000 digits
             message = f"{str(node.value)[:40]!r} is no possible date or number"
             raise yaml.MarkedYAMLError(problem=message, problem_mark=node.start_mark) from error
@@ -48,10 +52,31 @@ def documents(text: str, *, merges: bool = False) -> Iterator[tuple[yaml.Node, A
     loader.merges = merges
     try:
         while loader.check_node() and (node := loader.get_node()):
+            _refuse_loops(node, set(), set())
             yield node, loader.construct_document(node)
     except RecursionError as error:
         mark = loader.get_mark()
         raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=mark) from error
+
+
+def _encodable(value: Any) -> Any:  # noqa: ANN401 - any YAML
+    if isinstance(value, str):
+        value.encode()
+    return value
+
+
+def _refuse_loops(node: yaml.Node, above: set[int], done: set[int]) -> None:
+    """An anchor may be used again, but not within itself: no file needs an endless value."""
+    if id(node) in above:
+        raise yaml.MarkedYAMLError(problem="an anchor within itself", problem_mark=node.start_mark)
+    if id(node) in done or isinstance(node, yaml.ScalarNode):
+        return
+    above.add(id(node))
+    parts = chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
+    for part in parts:
+        _refuse_loops(part, above, done)
+    above.discard(id(node))
+    done.add(id(node))
 
 
 def mark_after(text: str) -> yaml.Mark:

@@ -111,6 +111,14 @@ def test_a_sweep_is_a_table_and_a_chart(demo: Path, tmp_path: Path) -> None:
     assert svg.count("<circle") == 12
 
 
+def test_a_chart_that_cannot_be_written_costs_no_table(demo: Path, tmp_path: Path) -> None:
+    chart = tmp_path / "nowhere" / "chart.svg"
+    words = ("--data", demo, "--sweep", "alerts.fast-burn.consumed=0.02..0.2/2", "--svg", chart)
+    done = backtest(*words)
+    assert done.stdout.startswith("The trade-off of alerts.fast-burn.consumed:")
+    assert (done.returncode, f"{chart} cannot be written" in done.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

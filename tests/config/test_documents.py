@@ -28,6 +28,8 @@ LINES = SLOS.count(b"\n")
         (b"slos:\n " + b"9" * 5000, f"2: not YAML: '{'9' * 40}' is no possible date or number"),
         (b"slos:\n " + b"[" * 3000, "2: not YAML: nested too deeply"),
         (b"slos: *nobody", "1: not YAML: found undefined alias 'nobody'"),
+        (b"slos:\n  &a [1, {b: *a}]", "2: not YAML: an anchor within itself"),
+        (b'slos:\n  "\\ud800"', "2: not YAML: '\\ud800' is no text"),
         (b"<<: {}", "1: not YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:merge'"),
         (SLOS + b"---\nslos: []", f"{LINES + 2}: more than one document"),
         (b"- 1", "1: the file: keys with values are needed here"),

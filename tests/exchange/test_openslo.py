@@ -267,7 +267,7 @@ def test_keys_without_a_value_are_not_there(tmp_path: Path) -> None:
         ("---\n---\n", "holds no OpenSLO object"),
         ("[", "not YAML"),
         ("17", "no OpenSLO object: it has no kind"),
-        ("a: &a [*a]", "no OpenSLO object: it has no kind"),
+        ("a: &a [*a]", "in.yaml:1: not YAML: an anchor within itself"),
         ("a: 1\na: 2", "in.yaml:2: not YAML: 'a' stands twice"),
         ("- {kind: SLO}\n- 17", "in.yaml:2: no OpenSLO object"),
         ("\nkind: " + "9" * 5000, "in.yaml:2: not YAML: '99999"),
