@@ -237,8 +237,8 @@ async def test_however_often_it_is_killed_every_row_is_committed_once(
     ]
     before = sum((await sent_rows(settings)).values())
     await once(settings, kokino.folder)
-    assert kills.count(True) >= 3
-    assert 0 < before < len(names) + len(tickets)
+    assert kills.count(True) >= 3  # while it was at work
+    assert 0 < before <= len(names) + len(tickets)
     assert await sent_rows(settings) == dict.fromkeys([*names, *tickets], 1)
 
 

@@ -203,9 +203,9 @@ class Worker:
 TOKEN = "a-token-of-the-tests"
 
 
-async def kept_running(worker: Worker) -> None:
-    """As a supervisor does: started again where it ended to be started again."""
-    for _ in range(3):
+async def kept_running(worker: Worker) -> int:
+    """As a supervisor does: started again where it ended to be started again; how often."""
+    for restarts in range(3):
         try:
             await wait_for(worker.is_ready, "ready again", 30)
         except AssertionError:
@@ -213,7 +213,8 @@ async def kept_running(worker: Worker) -> None:
             assert worker.process.returncode == RESTART, worker.log()[-3000:]
             await worker.start(ready=False)
         else:
-            return
+            return restarts
+    raise AssertionError("it ends whenever it is started")
 
 
 class Stack:

@@ -103,7 +103,7 @@ async def test_without_kafka_people_are_told_directly_and_all_goes_on_when_it_is
             finally:
                 os.kill(broker.pid, signal.SIGCONT)
 
-            await kept_running(worker)
+            restarts = await kept_running(worker)
             await stack.produce([execution(BEGIN + 120 - n, good=n > 20) for n in range(60)])
             await stack.told_so("ops-alerts", "Resolved: alerter")
             await wait_for(lambda: _counted(stack), "the counts are right")
@@ -111,7 +111,8 @@ async def test_without_kafka_people_are_told_directly_and_all_goes_on_when_it_is
             states = {i["slo"]: i["state"] for i in await stack.incidents()}
             assert states == {"availability": "firing", "alerter": "resolved"}
             blind = [m for m in stack.told("ops-alerts") if "blind" in title_of(m)]
-            assert len({title_of(m) for m in blind}) == len(blind), "told once, however"
+            again = len(blind) - len({title_of(m) for m in blind})
+            assert again <= restarts, "told once; what was told directly, once more by a restart"
     finally:
         await asyncio.to_thread(local_kafka.stop, data_dir)
 
