@@ -44,6 +44,11 @@ chaos: setup-dev ## break things for MINUTES=30 by a SEED; then the property tes
 	@$(if $(filter-out 0,$(MINUTES)),HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest \
 		--timeout 3600 tests/core/test_rows.py tests/core/test_chunks.py tests/core/test_figures.py)
 
+.PHONY: soak
+soak: setup-dev ## steady traffic for MINUTES=60: exact counts, one page, memory that stays
+	@SOAK_MINUTES=$(if $(filter command line,$(origin MINUTES)),$(MINUTES),60) \
+		$(BIN)/python -m pytest -s --show-capture=no tests/e2e/test_soak.py
+
 .PHONY: check
 check: setup-dev ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check
