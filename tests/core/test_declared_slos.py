@@ -81,7 +81,7 @@ def test_a_grouped_slo_is_one_for_each_value_and_one_for_all_others(tmp_path: Pa
     [
         ("{cli_type: [A, a]}", "two values make the same id"),
         ("{cli_type: [other]}", "one is called other"),
-        ("{cli_type: []}", "at least 1 item"),
+        ("{cli_type: []}", "by.cli_type: at least one is needed"),
         ("{colour: [red]}", "String should match pattern"),
         (f"{{cli_type: {[f'c{n}' for n in range(51)]}}}", "at most 50 items"),
     ],
