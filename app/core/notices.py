@@ -107,6 +107,23 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     due: tuple[str, ...] = ()  # freeze: what is due from the owner
 
 
+def headline_alone(headline: str, slo: str = "") -> Story:
+    """The story of a notice that is about no incident: one line, and nothing behind it."""
+    return Story(
+        slo=slo,
+        objective=1.0,
+        headline=headline,
+        findings=(),
+        budget=None,
+        owner="",
+        next_step=None,
+        contributors=(),
+        examples=(),
+        conversations=(),
+        opened_at=None,
+    )
+
+
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """One message for one destination; the same `id` is the same message, however often."""
 

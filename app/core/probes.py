@@ -9,7 +9,7 @@ called. Whatever breaks on this way, the calls end.
 from msgspec.structs import replace
 
 from app.core.judge import SloState
-from app.core.notices import Notice, Story
+from app.core.notices import Notice, headline_alone
 from app.core.slos import Clause, Definition
 from app.core.vitals import ALERTER
 
@@ -32,19 +32,6 @@ def prove(state: SloState, probed_at: int, now: int) -> tuple[SloState, tuple[No
 
 def _notice(probed_at: int, now: int) -> Notice:
     incident = f"{ALERTER}-heartbeat"
-    story = Story(
-        slo=ALERTER,
-        objective=1.0,
-        headline="A probe has gone the whole way",
-        findings=(),
-        budget=None,
-        owner="",
-        next_step=None,
-        contributors=(),
-        examples=(),
-        conversations=(),
-        opened_at=None,
-    )
     return Notice(
         id=f"{incident}#{probed_at}@{DESTINATION}",
         destination=DESTINATION,
@@ -54,5 +41,5 @@ def _notice(probed_at: int, now: int) -> Notice:
         incident=incident,
         severity="P2",
         rules=(),
-        story=story,
+        story=headline_alone("A probe has gone the whole way", ALERTER),
     )

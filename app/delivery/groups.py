@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import escape
 
-from app.core.notices import Notice, Severity, Story
+from app.core.notices import Notice, Severity, headline_alone
 from app.delivery import slack
 from app.delivery.drafts import Draft
 from app.delivery.limits import cut_escaped, length, tamed
@@ -27,19 +27,6 @@ _MOST_ALONE = 1500  # in a message of text alone, of 3000
 def notice(destination: str, severity: Severity, now: int) -> Notice:
     """The notice that stands for a group; what it holds is found when it is sent."""
     key = f"group-{datetime.fromtimestamp(now / 1000, UTC):%Y%m%dT%H%M%S}{now % 1000:03}Z"
-    story = Story(
-        slo="",
-        objective=1.0,
-        headline="Many notices at once",
-        findings=(),
-        budget=None,
-        owner="",
-        next_step=None,
-        contributors=(),
-        examples=(),
-        conversations=(),
-        opened_at=None,
-    )
     return Notice(
         id=f"{key}@{destination}",
         destination=destination,
@@ -49,7 +36,7 @@ def notice(destination: str, severity: Severity, now: int) -> Notice:
         incident=key,
         severity=severity,
         rules=(),
-        story=story,
+        story=headline_alone("Many notices at once"),
     )
 
 

@@ -9,25 +9,13 @@ from app.core.notices import (
     NextStep,
     Notice,
     Story,
+    headline_alone,
 )
 
 
 def trial(destination: str, at: int) -> Notice:
     """The test message of `burnrate notify-test`, clearly marked as one."""
     incident = f"test-{at}"
-    story = Story(
-        slo="test",
-        objective=1.0,
-        headline="This is a test",
-        findings=(),
-        budget=None,
-        owner="",
-        next_step=None,
-        contributors=(),
-        examples=(),
-        conversations=(),
-        opened_at=None,
-    )
     return Notice(
         id=f"{incident}@{destination}",
         destination=destination,
@@ -37,7 +25,7 @@ def trial(destination: str, at: int) -> Notice:
         incident=incident,
         severity="P2",
         rules=(),
-        story=story,
+        story=headline_alone("This is a test", "test"),
         dedup_key=incident,
     )
 
