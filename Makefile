@@ -17,7 +17,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.setup-run ## the virtual environment, from pinned requirements
@@ -66,6 +66,10 @@ setup-bench: setup-dev .venv-bench/.setup ## what `make bench` compares with, in
 .PHONY: bench
 bench: setup-bench ## beside aiokafka, confluent-kafka, Faust, Quix Streams and Bytewax, one core each
 	@PYTHONPATH=. $(BIN)/python benchmarks/compare.py
+
+.PHONY: bench-detection
+bench-detection: setup-dev ## event to webhook at three rates, beside Prometheus and Alertmanager
+	@PYTHONPATH=. $(BIN)/python benchmarks/detection.py
 
 .PHONY: format
 format: setup-dev ## put the code into shape

@@ -10,22 +10,18 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+from stand import ROOT, broker, machine
 from traffic import Answer, Execution, executions, fill
 
-from app.local import kafka
 from app.settings import Settings
 
-ROOT = Path(__file__).parents[1]
 OWN = sys.executable
 OTHERS = str(ROOT / ".venv-bench/bin/python")
 CORE = 0
@@ -91,17 +87,13 @@ def run(names: Sequence[str], count: int, rounds: int) -> dict[str, list[Measure
     os.sched_setaffinity(0, set(range(os.cpu_count() or 1)) - {CORE})  # Kafka inherits it
     records = list(executions(count))
     found: dict[str, list[Measured]] = {name: [] for name in names}
-    with tempfile.TemporaryDirectory() as folder:
-        broker = kafka.start(Path(folder))
-        try:
-            for number in range(rounds):
-                for name in names:
-                    found[name].append(_one(CONTENDERS[name], broker.bootstrap, records))
-                    rate, cpu_us = found[name][-1]
-                    say = f"round {number + 1} {name}: {rate:,.0f} events/s, {cpu_us:.2f} µs"
-                    print(say, file=sys.stderr, flush=True)
-        finally:
-            kafka.stop(Path(folder))
+    with broker() as kafka:
+        for number in range(rounds):
+            for name in names:
+                found[name].append(_one(CONTENDERS[name], kafka, records))
+                rate, cpu_us = found[name][-1]
+                say = f"round {number + 1} {name}: {rate:,.0f} events/s, {cpu_us:.2f} µs"
+                print(say, file=sys.stderr, flush=True)
     return found
 
 
@@ -118,13 +110,6 @@ def medians(found: dict[str, list[Measured]]) -> dict[str, Measured]:
         name: Measured(*(statistics.median(column) for column in zip(*runs, strict=True)))
         for name, runs in found.items()
     }
-
-
-def machine() -> str:
-    """What this was measured on."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "?")
-    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
 
 
 def table(found: dict[str, Measured]) -> str:

@@ -10,7 +10,8 @@ on the machine only ever adds to it.
 import json
 import sys
 
-from compare import Measured, machine, medians, run, table
+from compare import Measured, medians, run, table
+from stand import machine
 
 COUNT, ROUNDS = 300_000, 3
 WRITTEN_DOWN = 0.40  # intake_to_raw_cpu, docs/performance.md

@@ -1,6 +1,6 @@
 """A worker with thirty full days of state: how much it holds, and how soon it judges again.
 
-    python benchmarks/state.py --kafka 127.0.0.1:9092 [--rate 100]
+    PYTHONPATH=. python benchmarks/state.py [--rate 100] [--kafka 127.0.0.1:9092]
 
 Digests for every 10-s slot of 25 hours and every 5-min slot of 30 days are written for the five
 SLOs, as the intake would send them at the given rate (events a second). A worker takes them in, is
@@ -13,10 +13,7 @@ durations, not on how many events stand behind a count. So 10 000 events a secon
 import argparse
 import asyncio
 import json
-import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -24,24 +21,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import msgspec
-import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from stand import ROOT, Worker, broker, end_in_order
 
 from app import config
 from app.core import sketch
 from app.core.cells import MICRO, Cells, Counts
 from app.core.chunks import Digest
+from app.core.events import parse_timestamp
 from app.core.slos import Slo
 from app.core.slots import COARSE, FINE, GRAINS, Grain
 from app.kafka import client_options, create_topics, topic_name
 from app.settings import Settings
 from app.topics import DIGESTS, PARTITIONS, all_topics, partition_of
 
-ROOT = Path(__file__).parents[1]
 AGENTS = [f"agent_id=agent-{n}" for n in range(8)]
 SOURCES = 4
+SLOS = 5
 
 
 def cells(slo: Slo, grain: Grain, row: int, rate: float, chance: random.Random) -> Cells:
@@ -101,56 +98,13 @@ async def fill(settings: Settings, slos: list[Slo], rate: float) -> int:
     return count
 
 
-class Worker:
-    """One worker process."""
-
-    def __init__(self, settings: Settings, port: int) -> None:
-        env = {
-            **os.environ,
-            "BURNRATE_KAFKA": settings.kafka,
-            "BURNRATE_TOPIC_PREFIX": settings.topic_prefix,
-            "BURNRATE_DATA": str(settings.data_dir),
-            "BURNRATE_CONFIG": str(ROOT / "config"),
-        }
-        self.began = time.monotonic()
-        self.url = f"http://127.0.0.1:{port}"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "app", "worker", "--port", str(port)], env=env, cwd=ROOT
-        )
-
-    async def judging(self, since_ms: int) -> float:
-        """Seconds from the start until every SLO has been judged anew."""
-        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
-            while True:
-                try:
-                    slos = (await client.get(f"{self.url}/api/slo/status")).json().get("slos", [])
-                except (httpx.HTTPError, ValueError):
-                    slos = []
-                if len(slos) == 5 and all(_ms(slo["judgedAt"]) > since_ms for slo in slos):
-                    return time.monotonic() - self.began
-                await asyncio.sleep(0.02)
-
-    def memory_mb(self) -> float:
-        """Resident memory."""
-        return psutil.Process(self._process.pid).memory_info().rss / 1e6
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self._process.kill()
-        self._process.wait()
-
-    def stop(self) -> float:
-        """SIGTERM, and the seconds until it has ended."""
-        began = time.monotonic()
-        self._process.terminate()
-        self._process.wait()
-        return time.monotonic() - began
-
-
-def _ms(text: str) -> int:
-    from app.core.events import parse_timestamp  # noqa: PLC0415
-
-    return parse_timestamp(text)
+async def judging(worker: Worker, since_ms: int) -> float:
+    """Seconds from the worker's start until every SLO has been judged anew."""
+    while True:
+        slos = await worker.slos()
+        if len(slos) == SLOS and all(parse_timestamp(slo["judgedAt"]) > since_ms for slo in slos):
+            return time.monotonic() - worker.began
+        await asyncio.sleep(0.02)
 
 
 async def lag(settings: Settings) -> int:
@@ -198,35 +152,37 @@ async def changelog(settings: Settings) -> Changelog:
     return Changelog(records, len(live), sum(live))
 
 
-async def main(kafka: str, rate: float, port: int) -> dict[str, float]:
+async def main(kafka: str, rate: float) -> dict[str, float]:
     """Run it all."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
-            kafka=kafka, topic_prefix=f"state-{uuid.uuid4().hex[:6]}.", data_dir=Path(folder)
+            kafka=kafka,
+            topic_prefix=f"state-{uuid.uuid4().hex[:6]}.",
+            config_dir=ROOT / "config",
+            data_dir=Path(folder),
         )
         await create_topics(settings, all_topics(replay=False))
         slos = list(config.load(ROOT / "config").slos.values())
         written = await fill(settings, slos, rate)
-        worker = Worker(settings, port)
-        await worker.judging(0)
-        peak = 0.0
-        while await lag(settings) > 20:
-            peak = max(peak, worker.memory_mb())
-            await asyncio.sleep(0.1)
-        taken_s = time.monotonic() - worker.began
-        await asyncio.sleep(3)
-        memory = worker.memory_mb()
-        size = await changelog(settings)
-        worker.kill()
+        async with Worker(settings) as worker:
+            await judging(worker, 0)
+            peak = 0.0
+            while await lag(settings) > 20:
+                peak = max(peak, worker.memory_mb())
+                await asyncio.sleep(0.1)
+            taken_s = time.monotonic() - worker.began
+            await asyncio.sleep(3)
+            memory = worker.memory_mb()
+            size = await changelog(settings)
         now = int(time.time() * 1000)
-        worker = Worker(settings, port)
-        after_kill = await worker.judging(now)
-        memory_after = worker.memory_mb()
-        stopping = worker.stop()
+        async with Worker(settings) as worker:
+            after_kill = await judging(worker, now)
+            memory_after = worker.memory_mb()
+            stopping = worker.stop()
         now = int(time.time() * 1000)
-        worker = Worker(settings, port)
-        after_stop = await worker.judging(now)
-        worker.stop()
+        async with Worker(settings) as worker:
+            after_stop = await judging(worker, now)
+            worker.stop()
     return {
         "rate": rate,
         "digests": written,
@@ -243,9 +199,10 @@ async def main(kafka: str, rate: float, port: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    end_in_order()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kafka", required=True)
+    parser.add_argument("--kafka", default="", help="host:port; without it one is started")
     parser.add_argument("--rate", type=float, default=1.0)
-    parser.add_argument("--port", type=int, default=5099)
     given = parser.parse_args()
-    print(json.dumps(asyncio.run(main(given.kafka, given.rate, given.port))))
+    with broker(given.kafka) as bootstrap:
+        print(json.dumps(asyncio.run(main(bootstrap, given.rate))))
