@@ -15,8 +15,8 @@ def _build() -> faust.App:
     settings = named(Settings.from_env())
     secrets = Secrets({}) if settings.replay and not settings.send else Secrets()
     log_to_stderr(settings, secrets)
-    asyncio.run(prepare(settings))
-    worker = Worker(settings, config.load(settings.config_dir), secrets)
+    policy = asyncio.run(prepare(settings, config.load(settings.config_dir)))
+    worker = Worker(settings, policy, secrets)
     count = worker.made.counting
     assert count is not None  # a whole worker counts
     for name, start in worker.running().items():

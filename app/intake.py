@@ -24,9 +24,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
 
 from app.clock import Clock
+from app.config import Policy
 from app.core import chunks, probes
 from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, Mark, PartitionMark, Watermark
 from app.core.folding import Folder
+from app.core.groups import Finder, Sighting
 from app.core.populations import Population
 from app.core.reading import PartitionReader, Seen
 from app.core.slos import Slo
@@ -35,7 +37,7 @@ from app.kafka import COMPRESSION, client_options, topic_id, topic_name, unread_
 from app.metrics import Metrics
 from app.refill import Filling, lacking, refill
 from app.settings import Settings
-from app.topics import DIGESTS, EVENTS, PARTITIONS, REJECTED, partition_of
+from app.topics import DIGESTS, EVENTS, GROUPS, PARTITIONS, REJECTED, partition_of
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +63,12 @@ def group_id(settings: Settings) -> str:
 class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
     """Reads the partitions that the group gives it, until it is stopped."""
 
-    def __init__(
-        self, settings: Settings, slos: Iterable[Slo], metrics: Metrics, clock: Clock
-    ) -> None:
+    def __init__(self, settings: Settings, policy: Policy, metrics: Metrics, clock: Clock) -> None:
         self._settings = settings
         self._topic = topic_name(settings, EVENTS)
-        self._folders = _folders(slos, self._topic)
+        self._folders = _folders(policy.slos.values(), self._topic)
+        self._groupings = policy.groupings
+        self._finder = Finder(self._groupings, self._topic)
         self._filling: asyncio.Task[None] | None = None
         self._metrics = metrics
         self._clock = clock
@@ -83,9 +85,11 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._ticks = 0
         self.progress_at = clock()
 
-    def take_over(self, slos: Iterable[Slo]) -> None:
-        """Count by these from now on; definitions that are new are filled from the log's start."""
-        self._folders = _folders(slos, self._topic)
+    def take_over(self, policy: Policy) -> None:
+        """Count by this from now on; definitions that are new are filled from the log's start."""
+        self._folders = _folders(policy.slos.values(), self._topic)
+        self._groupings = policy.groupings
+        self._finder = Finder(self._groupings, self._topic)
         for reader in self._readers.values():
             reader.keep(self._folders)
         self._fill()
@@ -111,8 +115,13 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         except Exception as error:  # noqa: BLE001 - `_read` raises it, and all begins anew
             self._failed = error
 
-    async def _send_filled(self, digests: list[Digest]) -> None:
-        await asyncio.gather(*[await self._send_digest(digest) for digest in digests])
+    async def _send_filled(
+        self, partition: int, digests: list[Digest], counted: list[Population]
+    ) -> None:
+        looked = self._finder.look(counted, partition)
+        sent = [await self._send_digest(digest) for digest in digests]
+        sent += [await self._send_sighting(sighting) for sighting in looked.sightings]
+        await asyncio.gather(*sent)
 
     async def run(self) -> None:
         """Read for ever; after an error everything begins anew at the committed chunk starts."""
@@ -151,6 +160,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         )
         self._sent = []
         self._failed = None
+        self._finder = Finder(self._groupings, self._topic)  # what was not sent is found again
         self._admin = AIOKafkaAdminClient(**options)
         try:
             for client in (self._admin, self._producer):
@@ -286,6 +296,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     ) -> None:
         finals, counted = reader.read(records)
         self._observe(tp, reader, counted)
+        await self._look(tp, counted)
         self._heartbeat = chunks.newest(self._heartbeat, reader.heartbeat)
         await self._send(finals)
         if self._settings.replay:
@@ -312,6 +323,20 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             _encode(digest),
             key=digest.slo.encode(),
             partition=partition_of(digest.slo),
+        )
+        return sent
+
+    async def _look(self, tp: TopicPartition, counted: list[Population]) -> None:
+        """Tell of values that make a group: acknowledged before anything is committed."""
+        looked = self._finder.look(counted, tp.partition, self._counted_upto.get(tp, 0))
+        for sighting in looked.sightings:
+            self._sent.append(await self._send_sighting(sighting))
+        for (entry, why), number in looked.left_over.items():
+            self._metrics.left_over.labels(entry, why).inc(number)
+
+    async def _send_sighting(self, sighting: Sighting) -> asyncio.Future[Any]:
+        sent: asyncio.Future[Any] = await self._producer.send(
+            topic_name(self._settings, GROUPS), _encode(sighting), key=sighting.slo.encode()
         )
         return sent
 

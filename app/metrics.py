@@ -1,6 +1,6 @@
 """What Prometheus scrapes. Labels come from configuration, or are capped; all begin with 0."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -11,6 +11,7 @@ from prometheus_client import (
 )
 
 from app.core.cells import MICRO, Counts
+from app.core.groups import WHY_LEFT_OVER, Grouping
 from app.executions import Executions
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series each, used by nobody
@@ -36,6 +37,7 @@ class Metrics:
         self._kokino()
         self._reading()
         self._judging(list(slos))
+        self._grouping()
         self._delivering()
         self._configuration()
 
@@ -127,6 +129,37 @@ class Metrics:
             for name, text in _SLO_COUNTERS.items()
         ]
         self.know(slos)
+
+    def _grouping(self) -> None:
+        one = ("slo",)
+        self.groups = Gauge(
+            "burnrate_slo_groups",
+            "Groups of an objective that has one for each value seen, ENTRY:other left out",
+            one,
+            registry=self.registry,
+        )
+        self.most_groups = Gauge(
+            "burnrate_slo_groups_most",
+            "How many it may have; values seen beyond count in ENTRY:other",
+            one,
+            registry=self.registry,
+        )
+        self.left_over = Counter(
+            "burnrate_slo_left_over_events",
+            "Events that count in ENTRY:other, by reason",
+            ("slo", "why"),
+            registry=self.registry,
+        )
+
+    def know_groupings(self, groupings: Mapping[str, Grouping]) -> None:
+        """These entries have a group for each value seen, so many now."""
+        for series in (self.groups, self.most_groups):
+            series.clear()
+        for name, grouping in groupings.items():
+            self.groups.labels(name).set(len(grouping.values))
+            self.most_groups.labels(name).set(grouping.most)
+            for why in WHY_LEFT_OVER:
+                self.left_over.labels(name, why)
 
     def count_slo(self, slo: str, more: Counts) -> None:
         """Add what a digest has brought; by arrival, as Prometheus counts, not by event time."""

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.core.chunks import Digest
 from app.core.folding import Folder
+from app.core.populations import Population
 from app.core.reading import PartitionReader, Record
 from app.kafka import client_options
 from app.settings import Settings
@@ -23,8 +24,8 @@ log = logging.getLogger(__name__)
 BATCH_RECORDS = 4000
 WAIT_MS = 100
 
-Send = Callable[[list[Digest]], Awaitable[None]]
-"""Sends digests and waits until Kafka has them."""
+Send = Callable[[int, list[Digest], list[Population]], Awaitable[None]]
+"""Of a partition: sends digests, and what is to be told of what was counted; waits for Kafka."""
 
 
 class Filling(NamedTuple):
@@ -61,23 +62,23 @@ async def refill(settings: Settings, fillings: dict[TopicPartition, Filling], se
                 *waiting, timeout_ms=WAIT_MS, max_records=BATCH_RECORDS
             )
             for tp, fetched in batches.items():
-                finals = _read(consumer, tp, waiting[tp], fetched)
-                if finals:  # before the readers join: an SLO's digests stay in order
-                    await send(finals)
+                finals, counted = _read(consumer, tp, waiting[tp], fetched)
+                # before the readers join: an SLO's digests stay in order
+                await send(tp.partition, finals, counted)
     finally:
         await consumer.stop()
 
 
 def _read(
     consumer: AIOKafkaConsumer, tp: TopicPartition, pair: Filling, records: list[Record]
-) -> list[Digest]:
-    """Read on, but never past the reader that goes on; the digests of chunks that are finished."""
+) -> tuple[list[Digest], list[Population]]:
+    """Read on, but never past the reader that goes on: as `PartitionReader.read`."""
     known = [record for record in records if record.offset < pair.reader.upto]
     if len(known) < len(records):
         consumer.seek(tp, records[len(known)].offset)
-    finals, _ = pair.behind.read(known)
+    read = pair.behind.read(known)
     pair.behind.rejected.clear()  # told when they were read first
-    return finals
+    return read
 
 
 def _join(tp: TopicPartition, pair: Filling) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 from app import config
 from app.clock import Clock
 from app.config import ConfigError, NotTakenOver, Policy
+from app.core.groups import OTHER
 from app.delivery.wording import Wording
 from app.metrics import Metrics
 
@@ -25,6 +26,8 @@ LOOK_EVERY_S = 1.0
 TAKEN_OVER_WITHIN_S = 20.0
 
 TakeOver = Callable[[Policy], Awaitable[None]]
+Regroup = Callable[[Policy], Policy]
+"""Gives a policy with the groups of all values that are known to have been seen."""
 
 
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +106,10 @@ class Reloading:
         metrics: Metrics,
         clock: Clock,
         parts: Sequence[TakeOver],
+        regroup: Regroup = lambda policy: policy,
     ) -> None:
         self.policy = policy
+        self._regroup = regroup
         self._folder, self._metrics, self._clock = folder, metrics, clock
         self._parts = parts
         self._turn = asyncio.Lock()
@@ -128,7 +133,24 @@ class Reloading:
             log.info("configuration taken over: %s", _words(found))
             return found
 
+    async def regroup(self) -> None:
+        """Take over the groups of values that were seen since; raises NotTakenOver."""
+        async with self._turn:
+            if self._regroup(self.policy) != self.policy:
+                found = await self._take_over(self.policy)
+                log.info("groups of values that were seen: %s", _words(found))
+                self._say_full()
+
+    def _say_full(self) -> None:
+        for name, grouping in self.policy.groupings.items():
+            if len(grouping.values) == grouping.most:
+                log.warning(
+                    "%s has %s groups, as many as it may: further values of %s count in %s:%s",
+                    name, grouping.most, grouping.by, name, OTHER,
+                )  # fmt: skip
+
     async def _take_over(self, policy: Policy) -> Reloaded:
+        policy = self._regroup(policy.like(self.policy))
         found = compare(self.policy, policy)
         try:
             async with asyncio.timeout(TAKEN_OVER_WITHIN_S):
@@ -154,6 +176,15 @@ class Reloading:
                     await self._asked.wait()
             except TimeoutError:
                 pass
+
+    async def regroup_or_say(self) -> bool:
+        """Whether the groups of values that were seen are taken over; else it is to be retried."""
+        try:
+            await self.regroup()
+        except Exception as error:
+            log.warning("groups are not taken over yet: %s", error, exc_info=not isinstance(error, NotTakenOver))  # fmt: skip
+            return False
+        return True
 
     async def _reload_or_say(self, watch: Watch) -> None:
         try:

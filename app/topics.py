@@ -29,6 +29,9 @@ def _kept(days: int) -> dict[str, str]:
 _YEAR = {"cleanup.policy": "compact,delete", "retention.ms": str(365 * _DAY_MS)}
 
 
+_FOR_GOOD = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+
+
 class Topic(msgspec.Struct, frozen=True):
     """One topic as it is created: name without prefix, partitions, settings."""
 
@@ -47,6 +50,7 @@ DELIVERIES = "slo.deliveries"
 COMMANDS = "slo.commands"
 REJECTED = "slo.rejected"
 CURSORS = "slo.bridge-cursors"
+GROUPS = "slo.groups"
 
 
 def all_topics(*, replay: bool) -> tuple[Topic, ...]:
@@ -76,6 +80,7 @@ def all_topics(*, replay: bool) -> tuple[Topic, ...]:
         Topic(COMMANDS, PARTITIONS, _kept(32)),
         Topic(REJECTED, PARTITIONS, _kept(32)),
         Topic(CURSORS, 1, COMPACTED),
+        Topic(GROUPS, 1, _FOR_GOOD),  # one partition: its order decides who has a group
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import faust
 import msgspec
+from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from app import config
@@ -24,6 +25,7 @@ from app.delivery.redirects import Elsewhere
 from app.delivery.secrets import HEARTBEAT_URL, Redactor, Secrets
 from app.delivery.sender import open_client
 from app.delivery.wording import Addresses, Wording
+from app.discovery import Discovery, regrouped
 from app.errors import UserError
 from app.intake import Intake
 from app.kafka import create_topics
@@ -71,10 +73,17 @@ class Worker:
         self.settings = settings
         self._clock: Clock = settings.clock()
         self._metrics = Metrics(policy.slos)
+        self._metrics.know_groupings(policy.groupings)
+        self._discovery = Discovery(settings)
         self._client = open_client()
         self.made = self._make(policy, secrets, parts)
         self._reloading = Reloading(
-            settings.config_dir, policy, self._metrics, self._clock, [self._take_over]
+            settings.config_dir,
+            policy,
+            self._metrics,
+            self._clock,
+            [self._take_over],
+            self._discovery.applied,
         )
         self._probe = Probe(settings, self._clock, lambda: secrets.is_set(HEARTBEAT_URL))
         self._site = Site(settings, self._reloading, self._metrics, self.health, secrets)
@@ -82,7 +91,7 @@ class Worker:
     def _make(self, policy: Policy, secrets: Secrets, parts: tuple[Part, ...]) -> Made:
         settings, metrics, clock = self.settings, self._metrics, self._clock
         made = Made(
-            Intake(settings, policy.slos.values(), metrics, clock) if "intake" in parts else None,
+            Intake(settings, policy, metrics, clock) if "intake" in parts else None,
             count_part(settings, policy, metrics, clock) if "count" in parts else None,
             deliver_part(settings, presentation(settings, policy), secrets, metrics, clock)
             if "deliver" in parts
@@ -98,10 +107,11 @@ class Worker:
         if count is not None:
             await count.counting.take_over(policy)
         if intake is not None:
-            intake.take_over(policy.slos.values())
+            intake.take_over(policy)
         if deliver is not None:
             deliver.delivering.take_over(presentation(self.settings, policy))
         self._metrics.know(policy.slos)
+        self._metrics.know_groupings(policy.groupings)
 
     def running(self) -> dict[str, Running]:
         """What runs side by side, by name."""
@@ -109,6 +119,7 @@ class Worker:
         found: dict[str, Running] = {
             "web": self._site.run,
             "reloading": self._reloading.run,
+            "discovery": lambda: self._discovery.run(self._reloading.regroup_or_say),
         }
         if intake is not None:
             found["intake"] = intake.run
@@ -197,7 +208,7 @@ async def run(settings: Settings, parts: tuple[Part, ...] = PARTS) -> None:
     policy = config.load(settings.config_dir)
     secrets = Secrets({}) if settings.replay and not settings.send else Secrets()
     log_to_stderr(settings, secrets)
-    await prepare(settings)
+    policy = await prepare(settings, policy)
     worker = Worker(settings, policy, secrets, parts)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -233,16 +244,22 @@ def calm_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-async def prepare(settings: Settings) -> None:
-    """Make the topics; raises UserError where Kafka does not answer."""
+async def prepare(settings: Settings, policy: Policy) -> Policy:
+    """Make the topics; the policy with the groups of all values that were seen before.
+
+    Raises UserError where Kafka does not answer.
+    """
     try:
         await create_topics(settings, (*all_topics(replay=settings.replay), *changelogs()))
+        return await regrouped(settings, policy) if policy.groupings else policy
     except KafkaException as error:
         reason = error.args[0].str() if error.args else "no answer"
-        raise UserError(
-            f"Kafka at {settings.kafka} cannot be used: {reason}. "
-            "Is it running, and does BURNRATE_KAFKA name it?"
-        ) from error
+    except KafkaError as error:
+        reason = str(error)
+    raise UserError(
+        f"Kafka at {settings.kafka} cannot be used: {reason}. "
+        "Is it running, and does BURNRATE_KAFKA name it?"
+    )
 
 
 def named(settings: Settings) -> Settings:

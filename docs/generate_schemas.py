@@ -17,6 +17,7 @@ from app.config import schemas
 from app.core.chunks import Message
 from app.core.commands import Command
 from app.core.events import Event
+from app.core.groups import Sighting
 from app.core.history import Told
 from app.core.notices import Notice
 from app.core.reading import Rejected
@@ -43,6 +44,7 @@ TYPES: dict[str, tuple[Any, str]] = {
     topics.COMMANDS: (Command, "What an operator, or a destination, has to say."),
     topics.REJECTED: (Rejected, "An event that could not be read, with the reason."),
     topics.CURSORS: (Cursor, "How far a bridge has sent Kokino's tables. Internal."),
+    topics.GROUPS: (Sighting, "A value that was seen for the first time and has a group since."),
 }
 
 

@@ -10,6 +10,7 @@ import msgspec
 from app import config
 from app.backtest import comparing, document, scoring, sweeping, telling
 from app.backtest.chart import svg
+from app.backtest.grouping import grouped
 from app.backtest.running import DAY_MS, Run, run, wanted_events
 from app.backtest.sources import TAIL_S, Source, databases, json_lines, kinds_for
 from app.backtest.topics import Range, topic_records
@@ -75,7 +76,7 @@ def backtest(  # noqa: PLR0913 - its options
     known = _labels(data, labels)
     if expression is not None:
         axis = sweeping.axis_of(expression)
-        result = _run(source, sweeping.policies(axis, policy))
+        result = _run(source, [policy], axis)
         _show_sweep(sweeping.sweep_of(axis, result, known), svg_file, as_json=as_json)
     elif other_dir is not None:
         result = _run(source, [policy, config.load(other_dir)])
@@ -115,9 +116,14 @@ def _labels(data: Path | None, labels: Path | None) -> list[Label]:
     return scoring.labels_of(beside) if beside is not None and beside.exists() else []
 
 
-def _run(chosen: _Source, policies: list[Policy]) -> Run:
+def _run(chosen: _Source, policies: list[Policy], axis: sweeping.Axis | None = None) -> Run:
     with chosen.opened(policies) as source:
         days = max(1, (source.last_ms - source.first_ms + TAIL_S * 1000) // DAY_MS)
+        if any(policy.groupings for policy in policies):
+            with progress.steps("Days of data searched for groups", days) as step:
+                policies = grouped(source, policies, step)
+        if axis is not None:
+            policies = sweeping.policies(axis, policies[0])
         with progress.steps("Days of data judged", days) as step:
             return run(source, policies, step)
 

@@ -9,6 +9,7 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from app import config
+from app.backtest.grouping import grouped
 from app.backtest.running import Outcome, outcomes_at, wanted_events
 from app.backtest.series import Happening, Series, span_ms, times_of
 from app.backtest.sources import kinds_for
@@ -181,7 +182,8 @@ def _outcomes(
 ) -> list[Outcome]:
     """Everything that was told before each moment (ms), and what is open then."""
     series = Series(happenings, max(moments))
-    found = dict(outcomes_at(series, policy, moments))
+    (known,) = grouped(series, [policy])
+    found = dict(outcomes_at(series, known, moments))
     return [found.get(at) or _nothing(at) for at in moments]
 
 

@@ -85,6 +85,8 @@ class Databases:
     def slices(self) -> Iterator[Slice]:
         """See `Source`; examples are numbered by the order of the rows in time."""
         number = 0
+        self.readings = Readings()  # whoever goes through it again counts again
+        self._history.skipped.clear()
         for slot in self._history.slots(TAIL_S):
             held: list[Entry] = []
             for moment in slot.moments:

@@ -18,6 +18,7 @@ Values = Mapping[tuple[str, str], float | None]
 def effects_on(live: Worker, after: Policy) -> list[str]:
     """What taking this policy over would do, a sentence each; raises as `Worker` does."""
     before = msgspec.convert(live.policy(), Policy)
+    after = after.like(before)
     values = {
         (slo["id"], rule["id"]): rule["value"]
         for slo in live.status()["slos"]
@@ -99,7 +100,7 @@ def _of_slo(slo: str, before: Policy, after: Policy, values: Values) -> list[str
     others = [
         field.name
         for field in msgspec.structs.fields(Slo)
-        if field.name not in ("definition", "breach", "burns")
+        if field.name not in ("definition", "breach", "burns", "rest")
         and getattr(old, field.name) != getattr(new, field.name)
     ]
     if others:

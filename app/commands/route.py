@@ -37,6 +37,8 @@ def route(slo: str, severity: Severity, folder: Path | None, *, as_json: bool) -
       burnrate route --slo availability --severity P1
     """  # noqa: D301 - \b is click's
     policy = config.load(folder or settings().config_dir)
+    family, _, value = slo.partition(":")
+    policy = policy.seeing({family: [value]})  # so that a group's route is told before it is seen
     if slo not in policy.ownership.routes:
         known = ", ".join(policy.ownership.routes)
         raise UserError(f"there is no SLO {slo!r}; known are {known}", exit_code=USAGE)

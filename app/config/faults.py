@@ -92,17 +92,22 @@ def _unreachable(at: Loc, one: SloEntry, defaults: Common) -> Iterator[Fault]:
             yield Fault("never-fires", (*at, "burn", rule.id), message)
 
 
-def route_faults(ownership: OwnershipFile, slos: Collection[str]) -> Iterator[Fault]:
-    """What is wrong between the routes, the owners and the SLOs."""
+def route_faults(
+    ownership: OwnershipFile, slos: Collection[str], growing: Collection[str] = ()
+) -> Iterator[Fault]:
+    """What is wrong between the routes, the owners and the SLOs.
+
+    `growing`: entries whose groups are those that are seen, so that any may have a row.
+    """
     known = {*slos, *map(family_of, slos), ALERTER}
     wanted = [slo for slo in slos if slo not in ownership.routes]  # a group may have its own row
-    for name in sorted({*map(family_of, wanted), ALERTER}):
+    for name in sorted({*map(family_of, wanted), *growing, ALERTER}):
         if name not in ownership.routes:
             message = "missing; every SLO needs somebody who is told"
             yield Fault("no-route", ("routes", name), message)
     for name, row in ownership.routes.items():
         at: Loc = ("routes", name)
-        if slos and name not in known:
+        if slos and name not in known and family_of(name) not in growing:
             yield Fault("unknown-slo", at, f"there is no SLO {name!r} in slos.yaml")
         if row.owner not in ownership.owners:
             yield Fault("unknown-owner", (*at, "owner"), f"{row.owner!r} is not among the owners")

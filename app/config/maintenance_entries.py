@@ -71,6 +71,11 @@ class Maintenance(NamedTuple):
         names = {slo, family_of(slo)}
         return tuple(e.window() for e in self.windows if any(map(e.is_for, names)))
 
+    def groups_of(self, entry: str) -> frozenset[str]:
+        """The groups of an entry that have windows of their own."""
+        named = (slo for one in self.windows if one.slos != "all" for slo in one.slos)
+        return frozenset(slo for slo in named if slo != entry and family_of(slo) == entry)
+
 
 def read_maintenance(path: Path, slos: SlosFile | None) -> Maintenance:
     """The maintenance windows; a folder may have none."""
@@ -79,16 +84,15 @@ def read_maintenance(path: Path, slos: SlosFile | None) -> Maintenance:
     found = read(path, MaintenanceFile)
     if found.model is None:
         return Maintenance(findings=found.findings)
-    known = None
-    if slos is not None:
-        known = {slo.id for slo in slos.slos} | {slo.id for _, slo in slos.made()}
-    faults = found.source.findings(maintenance_faults(found.model, known))
+    faults = found.source.findings(maintenance_faults(found.model, slos))
     return Maintenance(found.model.windows, (*found.findings, *faults))
 
 
-def maintenance_faults(file: MaintenanceFile, known: set[str] | None) -> Iterator[Fault]:
-    """What is wrong with a window that no single entry shows; `known`: the SLOs, if they are."""
+def maintenance_faults(file: MaintenanceFile, slos: SlosFile | None) -> Iterator[Fault]:
+    """What is wrong with a window that no single entry shows; `slos`: where they are known."""
     seen = set[str]()
+    known = {slo.id for slo in slos.slos} | {slo.id for _, slo in slos.made()} if slos else None
+    growing = slos.grouped_as_seen() if slos else frozenset[str]()
     for index, entry in enumerate(file.windows):
         at: Loc = ("windows", index)
         if entry.id in seen:
@@ -98,5 +102,5 @@ def maintenance_faults(file: MaintenanceFile, known: set[str] | None) -> Iterato
         if fault := maintenance.fault_of(entry.window()):
             yield Fault("invalid", at, fault)
         for slo in () if entry.slos == "all" else entry.slos:
-            if known is not None and slo not in known:
+            if known is not None and slo not in known and family_of(slo) not in growing:
                 yield Fault("unknown-slo", (*at, "slos"), f"there is no SLO {slo!r}")

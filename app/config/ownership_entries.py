@@ -1,6 +1,6 @@
 """`ownership.yaml` as it is written, and what the core makes of it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -117,9 +117,14 @@ class OwnershipFile(Model):
     routes: dict[str, RouteEntry]
     slack_operators: tuple[SlackId, ...] = ()  # whose buttons count
 
-    def ownership(self, slos: Iterable[str]) -> Ownership:
-        """As the core takes it: a row for each SLO; a group without its own has its SLO's."""
+    def ownership(self, slos: Iterable[str], growing: Collection[str] = ()) -> Ownership:
+        """As the core takes it: a row for each SLO; a group without its own has its SLO's.
+
+        `growing`: entries whose groups are those that are seen; rows of theirs wait for them.
+        """
         rows = {slo: self.routes.get(slo) or self.routes[family_of(slo)] for slo in slos}
+        own = {slo: row for slo, row in self.routes.items() if slo not in growing}
+        rows |= {slo: row for slo, row in own.items() if family_of(slo) in growing}
         rows[ALERTER] = self.routes[ALERTER]
         return Ownership(
             routes={slo: row.route(slo) for slo, row in rows.items()},

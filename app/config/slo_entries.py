@@ -1,12 +1,10 @@
 """`slos.yaml` as it is written, and what the core makes of it."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
-from msgspec.structs import replace
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WrapValidator, model_validator
 
 from app.config.values import (
     Conditions,
@@ -18,11 +16,11 @@ from app.config.values import (
     Value,
     Window,
 )
+from app.core.groups import MOST_GROUPS, OTHER, group_name, slos_of
 from app.core.slos import (
     BreachRule,
     BurnRule,
     Clause,
-    Condition,
     Definition,
     FreezeRule,
     Headline,
@@ -32,8 +30,7 @@ from app.core.slos import (
 
 PERIOD_S = 30 * 86_400
 Preset = Literal["google-30d"]
-GROUPS_MOST = 50
-OTHER = "other"
+GROUPS_MOST = 500  # each has rows of its own: docs/scale.md
 
 
 def _listed(value: object) -> object:
@@ -46,9 +43,9 @@ Events = Annotated[
     Field(min_length=1),
 ]
 GroupField = Annotated[str, Field(pattern=r"^(cli_type|agent_id)$")]
-GroupValues = Annotated[
+ListedValues = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=60)], ...],
-    Field(min_length=1, max_length=GROUPS_MOST),
+    Field(min_length=1, max_length=MOST_GROUPS),
 ]
 RuleId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 
@@ -61,13 +58,13 @@ class CountEntry(Model):
     bad_when: Conditions | Literal["always"] = ()
     passes: bool = False
 
-    def clauses(self, *, within: Conditions = ()) -> Iterator[Clause]:
-        """As the core takes it, one for each event; `within`: the group's own conditions."""
+    def clauses(self) -> Iterator[Clause]:
+        """As the core takes it, one for each event."""
         always = self.bad_when == "always"
         for event in self.event:
             yield Clause(
                 event=event,
-                where=(*self.where, *within),
+                where=self.where,
                 bad_when=() if isinstance(self.bad_when, str) else self.bad_when,
                 always_bad=always or self.passes,
                 passes=self.passes,
@@ -186,14 +183,33 @@ class Common(Model):
     freeze: FreezeEntry | None = None
 
 
-def _grouped(value: object) -> object:
-    if isinstance(value, str):
-        raise ValueError(f"list the values: {{{value}: [ONE, ANOTHER]}}; all others make one group")  # noqa: TRY004 - pydantic's
-    return value
+class SeenValues(Model):
+    """Every value that is seen makes a group, so many at most."""
+
+    most: Annotated[int, Field(ge=1, le=GROUPS_MOST)] = MOST_GROUPS
 
 
-Groups = Annotated[dict[GroupField, GroupValues], Field(min_length=1, max_length=1)]
-"""The field whose values make an SLO each, and these values."""
+def _by(value: object) -> object:
+    """`cli_type` alone: its values are those that are seen."""
+    return {value: {}} if isinstance(value, str) else value
+
+
+def _values(value: object, listed: Callable[[object], object]) -> object:
+    if not isinstance(value, dict):
+        return listed(value)
+    most = value.get("most", MOST_GROUPS)
+    if {*value} - {"most"} or type(most) is not int or not 1 <= most <= GROUPS_MOST:
+        raise ValueError(f"list the values, or write {{most: 20}}, {GROUPS_MOST} at most")
+    return SeenValues(most=most)
+
+
+_GroupsInFile = GroupField | dict[GroupField, ListedValues | SeenValues]
+Groups = Annotated[
+    dict[GroupField, Annotated[ListedValues, WrapValidator(_values)]],
+    BeforeValidator(_by, json_schema_input_type=_GroupsInFile),
+    Field(min_length=1, max_length=1),
+]
+"""The field whose values make an SLO each: those that are listed, or those that are seen."""
 
 
 class SloEntry(Common):
@@ -203,7 +219,7 @@ class SloEntry(Common):
     title: str
     objective: Share
     counts: Annotated[tuple[CountEntry, ...], Field(min_length=1)]
-    by: Annotated[Groups, BeforeValidator(_grouped, json_schema_input_type=Groups)] | None = None
+    by: Groups | None = None
     headline: HeadlineEntry
     breach: BreachEntry
     value: Value | None = None
@@ -217,16 +233,32 @@ class SloEntry(Common):
     def _groupable(self) -> Self:
         if self.by and (self.gauge or self.distinct):
             raise ValueError("by: conversations and their number cannot be grouped")
-        names = [_group_name(value) for values in (self.by or {}).values() for value in values]
+        names = [*map(group_name, self.listed)]
         if names and len({*names, OTHER}) <= len(names):
             raise ValueError(f"by: two values make the same id, or one is called {OTHER}")
         return self
 
-    def definition(self, within: tuple[Condition, ...] = ()) -> Definition:
-        """What it counts; `within`: the conditions of one of its groups."""
-        counts = (count.clauses(within=within) for count in self.counts)
+    @property
+    def field(self) -> str:
+        """The field whose values make a group each; "" where it has none."""
+        return next(iter(self.by or ()), "")
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The values of its groups, where they are listed."""
+        values: object = (self.by or {}).get(self.field)
+        return values if isinstance(values, tuple) else ()
+
+    @property
+    def seen(self) -> SeenValues | None:
+        """How its groups are made of values that are seen, where they are."""
+        values: object = (self.by or {}).get(self.field)
+        return values if isinstance(values, SeenValues) else None
+
+    def definition(self) -> Definition:
+        """What it counts, all of its groups together."""
         return Definition(
-            clauses=tuple(chain.from_iterable(counts)),
+            clauses=tuple(chain.from_iterable(count.clauses() for count in self.counts)),
             value=self.value,
             limit=self.breach.threshold if self.breach.measure == "quantile" else None,
             sketch=self.sketch,
@@ -243,20 +275,9 @@ class SloEntry(Common):
         return shared | (defaults.burn or {}) | own
 
     def slos(self, defaults: Common) -> Iterator[Slo]:
-        """As the core takes it: itself, or one for each of its groups and one for all others."""
+        """As the core takes it: itself, or one for each listed group and one for all others."""
         whole = self.slo(defaults)
-        if not self.by:
-            yield whole
-            return
-        (field, values), *_ = self.by.items()
-        named = [(_group_name(value), Condition(field, "==", value)) for value in values]
-        for name, condition in (*named, (OTHER, Condition(field, "not in", values))):
-            yield replace(
-                whole,
-                id=f"{self.id}:{name}",
-                title=f"{self.title} ({name})",
-                definition=self.definition((condition,)),
-            )
+        yield from slos_of(whole, self.field, self.listed) if self.by else (whole,)
 
     def slo(self, defaults: Common) -> Slo:
         """The whole of it, with the defaults where it says nothing itself."""
@@ -302,11 +323,6 @@ class SloEntry(Common):
         )
 
 
-def _group_name(value: str) -> str:
-    """A group's part of the id: "Claude Code" → "claude-code"."""
-    return re.sub(r"[^a-z0-9.]+", "-", value.lower()).strip("-") or OTHER
-
-
 class SlosFile(Model):
     """The whole of `slos.yaml`."""
 
@@ -318,3 +334,7 @@ class SlosFile(Model):
         for index, entry in enumerate(self.slos):
             for slo in entry.slos(self.defaults):
                 yield index, slo
+
+    def grouped_as_seen(self) -> frozenset[str]:
+        """The entries whose groups are not known before their values are seen."""
+        return frozenset(entry.id for entry in self.slos if entry.seen)

@@ -69,6 +69,8 @@ def mask_of(condition: Condition) -> Mask:
     A missing field meets only `!=` and `not in`.
     """
     field, holds = condition.field, partial(_TURNED[condition.operator], condition.literal)
+    if field in _NAMES and isinstance(condition.literal, tuple):  # of hundreds of groups, maybe
+        holds = partial(_TURNED[condition.operator], frozenset(condition.literal))
     if condition.operator not in {">", ">=", "<", "<="}:
         return lambda population: list(map(holds, population.column(field)))
 
@@ -83,6 +85,7 @@ def mask_of(condition: Condition) -> Mask:
     return mask
 
 
+_NAMES = frozenset({"agent_id", "cli_type"})
 _PREFIX = "metadata."
 _KNOWN = frozenset(Metadata.__struct_fields__)
 
@@ -106,7 +109,7 @@ def is_number(value: object) -> bool:
 def narrow_of(condition: Condition) -> Callable[[Population], Population]:
     """A condition as a function that leaves out the entries for which it does not hold."""
     field, operator_, literal = condition.field, condition.operator, condition.literal
-    if field in {"agent_id", "cli_type"} and operator_ == "==" and isinstance(literal, str):
+    if field in _NAMES and operator_ == "==" and isinstance(literal, str):
         return lambda population: population.of(field, literal)
     mask = mask_of(condition)
     return lambda population: population.where(mask(population))

@@ -105,15 +105,19 @@ class Population:
         column = self.column(field)
         return self.where([value is not None for value in column]) if None in column else self
 
+    def places(self, field: str) -> dict[Any, list[int]]:
+        """Which entries have which value of the field."""
+        if field not in self._named:
+            self._named[field] = _places(self.column(field))
+        return self._named[field]
+
     def of(self, field: str, name: str) -> "Population":
         """The entries that have this name in the field, agent_id or cli_type.
 
         The field is looked through once for all that ask: with thousands of objectives, each of
         one agent, an event costs about what it costs with a few.
         """
-        if field not in self._named:
-            self._named[field] = _places(self.column(field))
-        places = self._named[field].get(name, [])
+        places = self.places(field).get(name, [])
         if len(places) == len(self):
             return self
         key = (field, name) if places else ("", "")

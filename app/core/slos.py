@@ -122,6 +122,14 @@ def family_of(slo: str) -> str:
     return slo.partition(":")[0]
 
 
+class Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """That an SLO counts what belongs to no group: how many there are, of how many at most."""
+
+    by: str
+    groups: int
+    most: int
+
+
 class Slo(msgspec.Struct, frozen=True, kw_only=True):
     """One service level objective with everything that judges it."""
 
@@ -144,6 +152,7 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True):
     quantile_windows_s: tuple[int, ...] = ()
     absent_for_s: int | None = None
     maintenance: tuple[Window, ...] = ()  # configured; others are made by operators
+    rest: Rest | None = None  # of ENTRY:other, where groups are those that are seen
 
     @property
     def rules(self) -> tuple[BreachRule | BurnRule, ...]:

@@ -93,6 +93,7 @@ def of_slo(
             for window in (*slo.maintenance, *state.maintenance)
         ],
         "corrections": _corrections(slo, state),
+        "rest": msgspec.to_builtins(slo.rest),
     }
 
 

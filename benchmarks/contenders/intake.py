@@ -31,7 +31,7 @@ async def main() -> None:
     settings = Settings(kafka=kafka, topic_prefix=prefix)
     policy = config.load(CONFIG)
     metrics, watch = Metrics(policy.slos), Stopwatch()
-    intake = Intake(settings, policy.slos.values(), metrics, wall_clock)
+    intake = Intake(settings, policy, metrics, wall_clock)
     reading = asyncio.ensure_future(intake.run())
     counted = metrics.events.labels("counted")._value  # noqa: SLF001 - no scrape in between
     while counted.get() < count or intake._news():  # noqa: SLF001 - until its digests are sent

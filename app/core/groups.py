@@ -1,0 +1,185 @@
+"""Groups: one SLO for each value of a field, of values that are listed or of those that are seen.
+
+A grouping whose values are seen begins with `ENTRY:other` alone, which counts everything. A value
+that is seen is told on `slo.groups`, whose order decides: whoever reads it has the same groups.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from app.core.folding import Folder
+from app.core.maintenance import Window
+from app.core.ownership import Route
+from app.core.populations import Population
+from app.core.slos import Condition, Definition, Rest, Slo
+
+OTHER = "other"
+MOST_GROUPS = 50
+"""Of one entry, where it says nothing else."""
+
+WhyLeftOver = Literal["missing", "unfit", "beyond"]
+WHY_LEFT_OVER: dict[WhyLeftOver, str] = {
+    "missing": "the event has no such value",
+    "unfit": "no id can be made of the value, or another group has that id",
+    "beyond": "there are as many groups as the entry allows",
+}
+"""Why an event counts in `ENTRY:other`."""
+
+_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}")
+
+
+def group_name(value: str) -> str:
+    """A group's part of the id: "Claude Code" → "claude-code"."""
+    return re.sub(r"[^a-z0-9.]+", "-", value.lower()).strip("-") or OTHER
+
+
+def slos_of(whole: Slo, by: str, values: Sequence[str], rest: Rest | None = None) -> Iterator[Slo]:
+    """One SLO for each value, and one for all other events of the whole."""
+    for value in values:
+        yield _group(whole, group_name(value), Condition(by, "==", value))
+    other = _group(whole, OTHER, Condition(by, "not in", tuple(values)))
+    yield replace(other, rest=rest)
+
+
+def _group(whole: Slo, name: str, condition: Condition) -> Slo:
+    return replace(
+        whole,
+        id=f"{whole.id}:{name}",
+        title=f"{whole.title} ({name})",
+        definition=_within(whole.definition, condition),
+    )
+
+
+def _within(definition: Definition, condition: Condition) -> Definition:
+    clauses = (replace(one, where=(*one.where, condition)) for one in definition.clauses)
+    return replace(definition, clauses=tuple(clauses))
+
+
+class Grouping(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that has a group for each value that is seen."""
+
+    whole: Slo
+    route: Route
+    by: str  # the field
+    most: int
+    values: tuple[str, ...] = ()  # seen, in the order of `slo.groups`
+    windows: dict[str, tuple[Window, ...]] = {}  # of groups that have maintenance of their own
+
+    def slos(self) -> Iterator[Slo]:
+        """Its groups, the one for all other events last."""
+        rest = Rest(by=self.by, groups=len(self.values), most=self.most)
+        for slo in slos_of(self.whole, self.by, self.values, rest):
+            yield replace(slo, maintenance=self.windows.get(slo.id, slo.maintenance))
+
+    def why_left_over(self, value: str | None) -> WhyLeftOver | None:
+        """Why events with this value count in `ENTRY:other`; None: it has a group, or gets one."""
+        if value in self.values:
+            return None
+        if not value:
+            return "missing"
+        if not _VALUE.fullmatch(value) or self._is_taken(group_name(value)):
+            return "unfit"
+        return "beyond" if len(self.values) >= self.most else None
+
+    def _is_taken(self, name: str) -> bool:
+        return name in {OTHER, *map(group_name, self.values)}
+
+    def seeing(self, values: Iterable[str]) -> "Grouping":
+        """With the groups of further values, as many as it may have."""
+        grown = self
+        for value in values:
+            if value not in grown.values and grown.why_left_over(value) is None:
+                grown = replace(grown, values=(*grown.values, value))
+        return grown
+
+
+class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+    """A value that was seen for the first time: a value of `slo.groups`."""
+
+    slo: str  # the entry
+    by: str  # the field
+    value: str
+    at: int  # when the event happened, ms
+    partition: int  # where it lies in the source topic
+    offset: int
+
+
+class Census:
+    """The values that were seen, in the order in which they were told."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, str], dict[str, None]] = {}
+
+    def take(self, sighting: Sighting) -> None:
+        """One more; one that is known changes nothing."""
+        self._values.setdefault((sighting.slo, sighting.by), {})[sighting.value] = None
+
+    def of(self, grouping: Grouping) -> tuple[str, ...]:
+        """The values of an entry's field."""
+        return tuple(self._values.get((grouping.whole.id, grouping.by), ()))
+
+
+class Looked(NamedTuple):
+    """What a look at events has found: values that are new, and what has no group of its own."""
+
+    sightings: list[Sighting]
+    left_over: dict[tuple[str, WhyLeftOver], int]  # events, by entry and reason
+
+
+class Finder:
+    """Looks through what is counted for values that have no group yet."""
+
+    def __init__(self, groupings: Mapping[str, Grouping], topic: str) -> None:
+        self._searches = [_Search(grouping, topic) for grouping in groupings.values()]
+
+    def look(self, populations: Iterable[Population], partition: int, since: int = 0) -> Looked:
+        """Look at what was read of a partition; events before the offset `since` are not counted.
+
+        A value is found once: whoever asked must not lose it.
+        """
+        found = Looked([], {})
+        if self._searches:
+            for population in populations:
+                for search in self._searches:
+                    search.look(population, partition, since, found)
+        return found
+
+
+class _Search:
+    def __init__(self, grouping: Grouping, topic: str) -> None:
+        self._grouping = grouping
+        self._known: frozenset[str | None] = frozenset(grouping.values)
+        self._folder = Folder(grouping.whole.id, grouping.whole.definition, topic)
+
+    def look(self, population: Population, partition: int, since: int, found: Looked) -> None:
+        """The usual batch has known values alone: one set of a column tells."""
+        clauses = self._folder.clauses(population.event)
+        if not clauses or self._known.issuperset(population.column(self._grouping.by)):
+            return
+        for _, tally_of in clauses:
+            tally = tally_of(population)
+            if tally is not None:
+                self._sort_out(tally.population, partition, since, found)
+
+    def _sort_out(self, counted: Population, partition: int, since: int, found: Looked) -> None:
+        slo, by = self._grouping.whole.id, self._grouping.by
+        for value, places in counted.places(by).items():
+            if value in self._known:
+                continue
+            why = self._grouping.why_left_over(value)
+            if why is None:
+                self._grouping = self._grouping.seeing([value])
+                self._known |= {value}
+                at, offset = counted.ats[places[0]], counted.offsets[places[0]]
+                found.sightings.append(
+                    Sighting(
+                        slo=slo, by=by, value=value, at=at, partition=partition, offset=offset
+                    )
+                )
+            else:
+                number = sum(counted.offsets[place] >= since for place in places)
+                found.left_over[slo, why] = found.left_over.get((slo, why), 0) + number
