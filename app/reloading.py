@@ -182,7 +182,8 @@ class Reloading:
         try:
             await self.regroup()
         except Exception as error:
-            log.warning("groups are not taken over yet: %s", error, exc_info=not isinstance(error, NotTakenOver))  # fmt: skip
+            unforeseen = not isinstance(error, NotTakenOver)
+            log.warning("groups are not taken over yet: %s", error, exc_info=unforeseen)
             return False
         return True
 

@@ -27,7 +27,7 @@ def grouped(
     for batch in _batches(source.slices(), on_day):
         populations = group(entry for cut in batch for entry in cut.entries)
         for finder, found in zip(finders, seen, strict=True):
-            found += finder.look(populations, 0).sightings
+            found.extend(finder.look(populations, 0).sightings)
     return [policy.seeing(_by_entry(found)) for policy, found in zip(policies, seen, strict=True)]
 
 

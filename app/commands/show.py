@@ -88,6 +88,9 @@ def _say_standing(out: Console, document: Document) -> None:
     if frozen := [slo["title"] for slo in document["slos"] if slo["frozen"]]:
         text = f"Deployments are frozen, hotfixes only: {', '.join(frozen)}."
         out.print(plain(text, "bad"))
+    for slo in document["slos"]:
+        if full := phrases.full(slo):
+            out.print(plain(f"{slo['title']}: {full}.", "warn"))
 
 
 def _slos(

@@ -203,11 +203,12 @@ def _values(value: object, listed: Callable[[object], object]) -> object:
     return SeenValues(most=most)
 
 
-_GroupsInFile = GroupField | dict[GroupField, ListedValues | SeenValues]
+_one = Field(min_length=1, max_length=1)
+_InFile = GroupField | Annotated[dict[GroupField, ListedValues | SeenValues], _one]
 Groups = Annotated[
     dict[GroupField, Annotated[ListedValues, WrapValidator(_values)]],
-    BeforeValidator(_by, json_schema_input_type=_GroupsInFile),
-    Field(min_length=1, max_length=1),
+    _one,
+    BeforeValidator(_by, json_schema_input_type=_InFile),
 ]
 """The field whose values make an SLO each: those that are listed, or those that are seen."""
 

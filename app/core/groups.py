@@ -176,9 +176,7 @@ class _Search:
                 self._known |= {value}
                 at, offset = counted.ats[places[0]], counted.offsets[places[0]]
                 found.sightings.append(
-                    Sighting(
-                        slo=slo, by=by, value=value, at=at, partition=partition, offset=offset
-                    )
+                    Sighting(slo=slo, by=by, value=value, at=at, partition=partition, offset=offset)
                 )
             else:
                 number = sum(counted.offsets[place] >= since for place in places)

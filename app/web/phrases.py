@@ -48,6 +48,15 @@ def state(slo: Document, incidents: dict[str, Document]) -> State:
     return State("good", "good") if meets_target(slo) else State("misses target", "warn")
 
 
+def full(slo: Document) -> str:
+    """That an SLO has the events of values for which there is no group left; "" where it is not."""
+    rest = slo.get("rest")
+    if rest is None or rest["groups"] < rest["most"]:
+        return ""
+    groups = "its only group is" if rest["most"] == 1 else f"all {rest['most']} groups are"
+    return f"{groups} taken, further values of {rest['by']} count here"
+
+
 def meets_target(slo: Document) -> bool:
     """Whether the headline figure is where it should be."""
     headline = slo["headline"]

@@ -35,7 +35,7 @@ LINES = SLOS.count(b"\n")
         (b"- 1", "1: the file: keys with values are needed here"),
         (b"slos: {a: 1}", "1: slos: a list is needed here"),
         (b"slos: []", "1: slos: at least one is needed"),
-        (SLOS.replace(b"    objective: 0.995", b"    by: cli_type\n    objective: 0.995"), "20: slos.0 (availability).by: list the values: {cli_type: [ONE, ANOTHER]}; all others make one group"),
+        (SLOS.replace(b"    objective: 0.995", b"    by: {cli_type: {most: 501}}\n    objective: 0.995"), "20: slos.0 (availability).by.cli_type: list the values, or write {most: 20}, 500 at most"),
         (b"defaults: {}", "1: slos: missing"),
     ],
 )  # fmt: skip

@@ -84,6 +84,9 @@ def test_a_grouped_slo_is_one_for_each_value_and_one_for_all_others(tmp_path: Pa
         ("{cli_type: []}", "by.cli_type: at least one is needed"),
         ("{colour: [red]}", "String should match pattern"),
         (f"{{cli_type: {[f'c{n}' for n in range(51)]}}}", "at most 50 items"),
+        ("{cli_type: {least: 3}}", "list the values, or write {most: 20}"),
+        ("{cli_type: {most: true}}", "list the values, or write {most: 20}"),
+        ("colour", "String should match pattern"),
     ],
 )
 def test_groups_are_bounded_and_told_apart(tmp_path: Path, by: str, fault: str) -> None:

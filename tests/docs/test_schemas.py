@@ -17,6 +17,7 @@ from app.core import judge, status, vitals
 from app.core.chunks import Digest, Heartbeat, PartitionMark, Watermark
 from app.core.commands import Acknowledge
 from app.core.folding import Folder
+from app.core.groups import Sighting
 from app.core.history import Day, History, Month, Recent
 from app.core.judge import Judged, SloState
 from app.core.ledger import Ledger
@@ -193,4 +194,6 @@ def test_rejections_commands_and_cursors_hold_to_their_schemas() -> None:
     check(topics.REJECTED, rejected)
     command = Acknowledge(id="1", slo="latency", incident="k", by="alice", at=NOW)
     check(topics.COMMANDS, command)
+    seen = Sighting(slo="by-cli", by="cli_type", value="claude", at=NOW, partition=0, offset=7)
+    check(topics.GROUPS, seen)
     check(topics.CURSORS, Cursor(owner="b1", metrics=Place(last_id=7, seen=("m",))))
