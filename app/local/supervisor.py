@@ -12,6 +12,7 @@ from app.local.progress import say
 from app.settings import Settings
 
 CHECK_S = 5.0
+STARTING_CHECK_S = 1.0  # until it has been healthy, so that a stall soon after that is one
 STARTING_S = 60.0  # so long a worker may take before it is healthy for the first time
 UNHEALTHY_TIMES = 3
 PAUSE_S = 1.0
@@ -109,8 +110,8 @@ class Supervisor:
         began, failed, was_healthy = loop.time(), 0, False
         async with httpx.AsyncClient(trust_env=False, timeout=CHECK_S) as client:
             while failed < UNHEALTHY_TIMES:
-                await asyncio.sleep(CHECK_S)
-                healthy = await self._healthy(client)
+                pause_s = CHECK_S if was_healthy else STARTING_CHECK_S
+                healthy, _ = await asyncio.gather(self._healthy(client), asyncio.sleep(pause_s))
                 was_healthy |= healthy
                 starting = not was_healthy and loop.time() - began < STARTING_S
                 failed = 0 if healthy or starting else failed + 1

@@ -150,10 +150,10 @@ class Worker:
 
     async def start(self, *, ready: bool = True) -> Self:
         """Start it, and wait until it is ready."""
-        command = [sys.executable, "-m", "app", "worker", "--port", str(self.port)]
+        command = [sys.executable, "-m", "app", *self._arguments, "--port", str(self.port)]
         with self.log_path.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *command, *self._arguments, env=self._env, cwd=ROOT, stdout=log, stderr=log
+                *command, env=self._env, cwd=ROOT, stdout=log, stderr=log
             )
         if ready:
             await wait_for(self.is_ready, f"ready; its log ends: {self.log()[-2000:]}")
@@ -287,6 +287,13 @@ class Stack:
 
     def worker(self, *arguments: str) -> Worker:
         """A further worker; not started."""
+        return self._process("worker", *arguments)
+
+    def up(self, data: Path) -> Worker:
+        """Everything by one command, on Kokino's databases; not started."""
+        return self._process("up", "--data", str(data))
+
+    def _process(self, *arguments: str) -> Worker:
         made = Worker(self.folder, self.env(), arguments)
         self.workers.append(made)
         return made
@@ -377,6 +384,10 @@ class Stack:
             self.sent.append((at_s, event))
         await (await self._producer.send_batch(batch, self.prefix + EVENTS, partition=partition))
         self.expected_read += len(events)
+
+    async def knows(self, partition: int) -> bool:
+        """Whether the producer has heard of this partition, which may be new or away with Kafka."""
+        return partition in await self._producer.partitions_for(self.prefix + EVENTS)
 
     async def produce_array(self, events: Sequence[Event]) -> None:
         """Send events as one record, an array."""

@@ -33,6 +33,7 @@ SESSION_S = 6.0
 KAFKA_AWAY = 1  # a start while there is no Kafka: a person may have to act
 BATCH, PAUSE_S = 10, 0.05  # 200 events a second, at most
 MOST_JOINED = 2  # beside the first, which stay
+SMALL_MB = 100.0  # nobody is told of it
 BURST_ROWS = 3000
 SETTLING_S = 120.0
 
@@ -84,9 +85,14 @@ class Siege:
         """Executions, one of five failing, from the first batch on; rows for the bridge besides."""
         for number in range(10**9):
             now = time.time()
-            batch = [execution(now, good=n % 5 > 0, agent=f"agent-{n}") for n in range(BATCH)]
+            batch = [
+                execution(now, good=n % 5 > 0, agent=f"agent-{n}", memory_mb=SMALL_MB + n)
+                for n in range(BATCH)
+            ]
+            partition = number % self.partitions
             with suppress(KafkaError):  # whether Kafka has it or not, its log will tell
-                await self.stack.produce(batch, partition=number % self.partitions)
+                if await self.stack.knows(partition):
+                    await self.stack.produce(batch, partition=partition)
             if number % 20 == 0:
                 self.execute(1)
             await asyncio.sleep(PAUSE_S)
@@ -238,7 +244,7 @@ async def add_partitions(siege: Siege, random: Random) -> None:
     admin = siege.admin  # kept: its end would end the request
     made = admin.create_partitions([NewPartitions(siege.stack.prefix + EVENTS, more)])
     await asyncio.to_thread(next(iter(made.values())).result, 10)
-    await asyncio.sleep(2.5)  # the producer hears of them
+    await wait_for(lambda: siege.stack.knows(more - 1), "the producer hears of them")
     siege.partitions = more
 
 

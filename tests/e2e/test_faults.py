@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 SEED = 20261123
 SESSION_S = 6.0
-
-
-@pytest.fixture
-async def stack(kafka: str, prefix: str, tmp_path: Path) -> AsyncIterator[Stack]:
-    async with Stack(kafka, prefix, tmp_path) as made:
-        yield made
 
 
 async def told_once(stack: Stack, worker: int = 0) -> None:
@@ -166,7 +159,7 @@ async def test_partitions_are_added_while_it_runs(stack: Stack) -> None:
         admin = AdminClient({"bootstrap.servers": stack.kafka})
         made = admin.create_partitions([NewPartitions(stack.prefix + EVENTS, 6)])
         next(iter(made.values())).result(10)
-        await asyncio.sleep(3)
+        await wait_for(lambda: stack.knows(5), "the producer hears of them")
         async with under_load(stack, partitions=6):
             await asyncio.sleep(3)
     await counts_are_right(stack)
@@ -186,7 +179,7 @@ async def test_partitions_that_came_while_the_leader_was_dead_find_a_reader(
         made = admin.create_partitions([NewPartitions(stack.prefix + EVENTS, 3)])
         next(iter(made.values())).result(10)
         await worker.start(ready=False)
-        await asyncio.sleep(3)  # the producer hears of them
+        await wait_for(lambda: stack.knows(2), "the producer hears of them")
         for partition in range(3):
             events = [execution(time.time(), good=n > 1) for n in range(50)]
             await stack.produce(events, partition=partition)

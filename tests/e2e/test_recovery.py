@@ -2,14 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -18,19 +16,13 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from app.topics import PARTITIONS, STATUS
+from app.topics import STATUS
+from tests.e2e.changelogs import TABLES, live, records_of
 from tests.e2e.harness import DAY, HOUR, Stack, execution, recount, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 BEGIN = 1_785_578_400.0  # 2026-08-01T10:00:00Z
-TABLES = [f"burnrate-count-{name}-changelog" for name in ("fine", "coarse", "states")]
-
-
-@pytest.fixture
-async def stack(kafka: str, prefix: str, tmp_path: Path) -> AsyncIterator[Stack]:
-    async with Stack(kafka, prefix, tmp_path) as made:
-        yield made
 
 
 async def test_nothing_is_published_until_all_is_recovered_and_the_first_word_is_right(
@@ -87,25 +79,6 @@ def recovering(answer: dict[str, Any]) -> bool:
     return "count: the tables are being recovered" in answer["reasons"]
 
 
-async def records_of(stack: Stack, names: list[str]) -> tuple[int, list[tuple[bytes, Any]]]:
-    """How many records were ever written to topics, and those that are still there."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=stack.kafka, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        tps = [TopicPartition(stack.prefix + name, p) for name in names for p in range(PARTITIONS)]
-        consumer.assign(tps)
-        await consumer.seek_to_beginning(*tps)
-        ends = await consumer.end_offsets(tps)
-        there = []
-        for tp, end in ends.items():
-            while await consumer.position(tp) < end:
-                batches = await consumer.getmany(tp, timeout_ms=200)
-                there += [(record.key, record.value) for record in batches.get(tp, [])]
-        return sum(ends.values()), there
-    finally:
-        await consumer.stop()
-
-
 async def test_a_changelog_stays_small_and_a_compacted_one_is_recovered_from(
     stack: Stack,
 ) -> None:
@@ -156,9 +129,3 @@ async def test_after_31_days_nothing_is_left_of_a_row(
 
         await wait_for(gone, "every row of that time is deleted")
         assert (await stack.windows("availability"))["30d"] == (0, 0)
-
-
-async def live(stack: Stack, names: list[str]) -> dict[bytes, bytes]:
-    """The newest value of every key that has one."""
-    newest = dict((await records_of(stack, names))[1])
-    return {key: value for key, value in newest.items() if value is not None}

@@ -8,13 +8,12 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from statistics import median
 
 import psutil
 import pytest
 
+from tests.e2e.changelogs import TABLES, records_of
 from tests.e2e.harness import Stack, Worker, wait_for
 from tests.e2e.load import counts_are_right, under_load
 
@@ -25,12 +24,6 @@ MOST_MB = 250
 SAMPLE_S = 1.0
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
-
-
-@pytest.fixture
-async def stack(kafka: str, prefix: str, tmp_path: Path) -> AsyncIterator[Stack]:
-    async with Stack(kafka, prefix, tmp_path) as made:
-        yield made
 
 
 async def held_mb(worker: Worker) -> list[float]:
@@ -55,5 +48,7 @@ async def test_counts_stay_exact_and_memory_where_it_is(stack: Stack) -> None:
     quarter = max(1, len(held) // 4)
     second, last = median(held[quarter : 2 * quarter]), median(held[-quarter:])
     print(f"{len(stack.sent):,} events; {second:.0f} MB, at the end {last:.0f} MB")
+    written, kept = await records_of(stack, TABLES)
+    print(f"changelogs: {written:,} records written, {len(kept):,} kept by compaction")
     assert max(held) < MOST_MB
     assert MINUTES < LONG_ENOUGH or last < GROWTH * second
