@@ -29,9 +29,17 @@ setup-dev: $(VENV)/.setup-dev ## the same with what tests and checks need
 run: setup ## everything on this machine: KOKINO_DATA=DIR tails that, else the demo (REPLAY=1: old data)
 	@exec $(BIN)/burnrate up $(if $(KOKINO_DATA),--data "$(KOKINO_DATA)" $(if $(filter 1,$(REPLAY)),--replay),--demo)
 
+# most tests wait for Kafka and for processes, so more of them than cores run side by side
+JOBS ?= 3
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
 .PHONY: test
-test: setup-dev ## every test, real Kafka included
-	@$(BIN)/python -m pytest
+test: setup-dev ## every test, real Kafka included, JOBS=3 at once
+	@$(PYTEST)
+
+.PHONY: faults
+faults: setup-dev ## the tests that break things: kills, stalls, zombies, Kafka away
+	@$(PYTEST) -m fault
 
 # a seed drawn here is printed with each round, which can be played again alone
 SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')

@@ -1,8 +1,8 @@
-"""What tests share: one Kafka for the whole run, and topics of one's own in it."""
+"""What tests share: one Kafka for each process that runs them, and topics of one's own in it."""
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,17 @@ import pytest
 from app.local.kafka import start, stop
 
 
+def pytest_collection_modifyitems(items: Sequence[pytest.Function]) -> None:
+    """In several processes, tests that share what their module sets up stay together."""
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if any(fixture[-1].scope == "module" for fixture in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Bootstrap servers of a real Kafka: BURNRATE_TEST_KAFKA's, else one that ends with the run."""
+    """Bootstrap servers of a real Kafka: BURNRATE_TEST_KAFKA's, else one that ends with us."""
     if running := os.environ.get("BURNRATE_TEST_KAFKA"):
         yield running
         return

@@ -22,7 +22,7 @@ from tests.e2e.harness import (
     wait_for,
 )
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.fault, pytest.mark.kafka]
 
 BEGIN = 1_785_578_400.0  # 2026-08-01T10:00:00Z
 

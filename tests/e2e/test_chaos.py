@@ -25,7 +25,7 @@ ROUND_S = 420
 
 Windows = dict[str, tuple[int, int]]
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.slow]
 
 
 @pytest.mark.timeout(MINUTES * 60 + ROUND_S)

@@ -24,7 +24,7 @@ from tests.e2e.harness import (
 )
 from tests.e2e.load import counts_are_right, under_load
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.slow]
 
 SEED = 20261123
 SESSION_S = 6.0

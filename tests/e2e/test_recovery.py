@@ -20,7 +20,7 @@ from app.topics import STATUS
 from tests.e2e.changelogs import TABLES, live, records_of
 from tests.e2e.harness import DAY, HOUR, Stack, execution, recount, wait_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.slow]
 
 BEGIN = 1_785_578_400.0  # 2026-08-01T10:00:00Z
 

@@ -11,7 +11,7 @@ import pytest
 from tests.bridge.kokino import Kokino
 from tests.e2e.harness import MINUTE, Stack, Worker, execution, recount, wait_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.slow]
 
 BEGIN = 1_785_578_400.0  # 2026-08-01T10:00:00Z
 RESTARTED_S = 60.0  # three failed checks of 5 s, a start, and whatever else the machine does
