@@ -166,6 +166,14 @@ class Worker:
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             return (await client.get(f"{self.url}/readyz")).status_code == httpx.codes.OK
 
+    async def says(self) -> str:
+        """Why it is not ready, by its own words."""
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            try:
+                return f"{self.url} {(await client.get(f'{self.url}/readyz')).text}"
+            except httpx.HTTPError as error:
+                return f"{self.url} {error!r}"
+
     async def kill(self) -> None:
         """SIGKILL, and nothing is tidied up."""
         await self._end(signal.SIGKILL)

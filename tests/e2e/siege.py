@@ -129,7 +129,7 @@ class Siege:
         try:
             await wait_for(lambda: _all_ready(self), "all are ready", SETTLING_S)
         except AssertionError as error:
-            said = [f"{worker.url}\n{worker.log()[-1500:]}" for worker in self.up]
+            said = [f"{await worker.says()}\n{worker.log()[-1500:]}" for worker in self.up]
             raise AssertionError("\n\n".join([str(error), *said])) from error
 
     @property
