@@ -74,7 +74,7 @@ def _details(one: _Told, other: _Told) -> Iterator[str]:
     if one.notices != other.notices:
         only = [n for n in one.notices if n not in other.notices]
         more = [n for n in other.notices if n not in one.notices]
-        yield f"told: {len(only)} notices otherwise or not at all, {len(more)} new"
+        yield f"told otherwise or not at all: {len(only)}; newly told: {len(more)}"
 
 
 def _notices_of(key: str, notices: Sequence[Notice]) -> tuple[tuple[Any, ...], ...]:

@@ -15,7 +15,7 @@ from app.backtest.running import Run
 from app.backtest.scoring import Card, card
 from app.config import Policy
 from app.core.labels import Label
-from app.core.slos import Slo
+from app.core.slos import Slo, family_of
 from app.errors import UserError
 
 VALUES = 10
@@ -28,7 +28,7 @@ _SHARES = {"threshold", "consumed", "confidence", "lifts_below"}
 _FIELDS = (*_DURATIONS, *sorted(_WHOLE), *sorted(_SHARES))
 _RULES = ("breach", "fast-burn", "slow-burn", "freeze")
 _EXPRESSION = re.compile(
-    r"alerts\.(?:(?P<slo>[a-z0-9-]+)\.)?(?P<rule>[a-z-]+)\.(?P<field>\w+)=(?P<values>.+)"
+    r"alerts\.(?:(?P<slo>[a-z0-9-]+(?::[a-z0-9.-]+)?)\.)?(?P<rule>[a-z-]+)\.(?P<field>\w+)=(?P<values>.+)"
 )
 _RANGE = re.compile(r"(?P<low>[^/]+?)\.\.(?P<high>[^/]+?)(?:/(?P<number>\d+))?")
 EXAMPLE = "alerts.fast-burn.consumed=0.02..0.2"
@@ -139,7 +139,7 @@ def _check(expression: str, field: str, value: Decimal) -> None:
 
 def policies(axis: Axis, policy: Policy) -> list[Policy]:
     """The policy with each of the values; raises UserError where nothing has that setting."""
-    if axis.slo is not None and axis.slo not in policy.slos:
+    if axis.slo is not None and not list(_concerned(axis, policy)):
         known = ", ".join(policy.slos)
         raise UserError(f"--sweep {axis.name}: no SLO {axis.slo!r}; there are {known}", exit_code=2)
     swept = [_with(axis, policy, value) for value in axis.values]
@@ -149,7 +149,9 @@ def policies(axis: Axis, policy: Policy) -> list[Policy]:
 
 
 def _concerned(axis: Axis, policy: Policy) -> Iterator[Slo]:
-    return (slo for slo in policy.slos.values() if axis.slo in (None, slo.id))
+    """The SLO that is named, all groups of the one that is named, or all there are."""
+    slos = policy.slos.values()
+    return (slo for slo in slos if axis.slo in (None, slo.id, family_of(slo.id)))
 
 
 def _has_setting(axis: Axis, policy: Policy) -> bool:

@@ -16,6 +16,7 @@ from app.commands.terminal import console, plain
 from app.commands.worker import settings, worker
 from app.config import Examined, Finding, Policy
 from app.config.findings import LEVELS
+from app.core.slos import family_of
 
 FINDINGS = 1
 Format = Literal["text", "json", "sarif"]
@@ -104,4 +105,9 @@ def _line(finding: Finding) -> str:
 
 def _fine(policy: Policy) -> str:
     owners = {route.owner for route in policy.ownership.routes.values()}
-    return f"fine: {len(policy.slos)} SLOs, {len(owners)} owners"
+    slos = sum(family_of(slo) not in policy.groupings for slo in policy.slos)
+    growing = [
+        f"one for each {grouping.by} of {name} that is seen ({grouping.most} at most)"
+        for name, grouping in policy.groupings.items()
+    ]
+    return f"fine: {', '.join([f'{slos} SLOs', *growing, f'{len(owners)} owners'])}"

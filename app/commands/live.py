@@ -39,8 +39,19 @@ def effects(before: Policy, after: Policy, incidents: list[Document], values: Va
         if before.slos[slo].definition != after.slos[slo].definition
     ]
     otherwise = [line for slo in both for line in _of_slo(slo, before, after, values)]
-    return [*told, *gone, *new, *redefined, *otherwise] or [
+    groups = _of_groupings(before, after)
+    return [*told, *gone, *new, *redefined, *otherwise, *groups] or [
         "no SLO and no open incident is touched"
+    ]
+
+
+def _of_groupings(before: Policy, after: Policy) -> list[str]:
+    """How many groups an entry may have from then on."""
+    was = {name: (one.by, one.most) for name, one in before.groupings.items()}
+    return [
+        f"{name}: each {one.by} that is seen is an SLO of its own, {one.most} at most"
+        for name, one in after.groupings.items()
+        if was.get(name) != (one.by, one.most)
     ]
 
 

@@ -6,12 +6,14 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
+from httpx import codes
 
 from app.errors import UserError
 from app.settings import Settings
 from app.web.tokens import kept_token, token_path
 
 DEFAULT_URL = "http://127.0.0.1:5050"
+_USAGE = 2
 TIMEOUT_S = 15.0  # longer than a worker waits for Kafka
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -22,7 +24,7 @@ class Refused(UserError):
     """The worker's own answer that something cannot be done; `status` is HTTP's."""
 
     def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
+        super().__init__(detail, exit_code=_USAGE if status == codes.BAD_REQUEST else 1)
         self.status = status
 
 

@@ -79,6 +79,11 @@ def _refuse_loops(node: yaml.Node, above: set[int], done: set[int]) -> None:
     done.add(id(node))
 
 
+def mark_of(error: UnicodeDecodeError) -> yaml.Mark:
+    """The place of the first byte that is no text."""
+    return mark_after(error.object[: error.start].decode(errors="replace"))
+
+
 def mark_after(text: str) -> yaml.Mark:
     """The place that follows a text."""
     line, column = text.count("\n"), len(text) - text.rfind("\n") - 1

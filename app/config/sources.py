@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from app.config.documents import documents, mark_after
+from app.config.documents import documents, mark_after, mark_of
 from app.config.findings import Fault, Finding, Loc
 from app.config.values import Model
 
@@ -80,8 +80,7 @@ def read(path: Path, model: type[_Entry]) -> Read[_Entry]:
     except FileNotFoundError:
         return _refused(path, "there is no such file; BURNRATE_CONFIG names the folder")
     except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode(errors="replace")
-        return _refused(path, f"no UTF-8: {error.reason}", mark_after(before))
+        return _refused(path, f"no UTF-8: {error.reason}", mark_of(error))
     except OSError as error:
         return _refused(path, f"cannot be read: {error.strerror}")
     except yaml.MarkedYAMLError as error:

@@ -69,10 +69,14 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[str, ...] = ()  # seen, in the order of `slo.groups`
     windows: dict[str, tuple[Window, ...]] = {}  # of groups that have maintenance of their own
 
+    @property
+    def rest(self) -> Rest:
+        """What is to be said of `ENTRY:other`."""
+        return Rest(by=self.by, groups=len(self.values), most=self.most)
+
     def slos(self) -> Iterator[Slo]:
         """Its groups, the one for all other events last."""
-        rest = Rest(by=self.by, groups=len(self.values), most=self.most)
-        for slo in slos_of(self.whole, self.by, self.values, rest):
+        for slo in slos_of(self.whole, self.by, self.values, self.rest):
             yield replace(slo, maintenance=self.windows.get(slo.id, slo.maintenance))
 
     def why_left_over(self, value: str | None) -> WhyLeftOver | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from app.config.documents import documents
+from app.config.documents import documents, mark_of
 from app.config.findings import Fault, Loc
 from app.config.sources import Source, said
 from app.errors import UserError
@@ -62,8 +62,10 @@ def _documents(path: Path) -> list[tuple[yaml.Node, Any]]:
     """All documents of the stream, those of lists one by one."""
     try:
         found = list(documents(path.read_text(encoding="utf-8"), merges=True))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise UserError(f"{path} cannot be read: {error}", exit_code=2) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}:{_line(mark_of(error))}: no UTF-8: {error.reason}") from error
     except yaml.MarkedYAMLError as error:
         raise UserError(f"{path}:{_line(error.problem_mark)}: not YAML: {error.problem}") from error
     each = [part for root, value in found for part in _parts(root, value)]

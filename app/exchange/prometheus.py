@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from statistics import NormalDist
 from typing import Any
 
+from msgspec.structs import replace
+
 from app.config import Policy
 from app.core import budgets
 from app.core.ownership import Route
@@ -35,9 +37,25 @@ _UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 def rules_of(policy: Policy) -> tuple[str, list[Loss]]:
     """The rule file, and what it cannot say."""
-    groups = [_group(slo, policy.ownership.routes[slo.id]) for slo in policy.slos.values()]
-    lost = [loss for slo in policy.slos.values() for loss in _losses(slo, policy)]
-    return yaml_of({"groups": groups}), lost
+    subjects = dict(_subjects(policy))
+    groups = [_group(slo, route) for slo, route in subjects.items()]
+    lost = [loss for slo, route in subjects.items() for loss in _losses(slo, route)]
+    return yaml_of({"groups": groups}), [*lost, *_lost_rows(policy)]
+
+
+def _subjects(policy: Policy) -> Iterator[tuple[Slo, Route]]:
+    """What rules are about: each SLO, or all groups of an entry at once that has one as seen."""
+    for slo in policy.slos.values():
+        grouping = policy.groupings.get(family_of(slo.id))
+        if grouping is None:
+            yield slo, policy.ownership.routes[slo.id]
+        else:
+            yield replace(grouping.whole, rest=grouping.rest), grouping.route
+
+
+def _is_many(slo: Slo) -> bool:
+    """Whether it stands for all groups of its entry, of which each has series of its own."""
+    return slo.rest is not None
 
 
 def _group(slo: Slo, route: Route) -> dict[str, Any]:
@@ -79,17 +97,24 @@ def _windows(slo: Slo) -> Iterator[Rule]:
 
 
 def _record(slo: Slo, name: str, expr: str) -> Rule:
-    return {"record": name, "expr": expr, "labels": {"slo": slo.id}}
+    return {"record": name, "expr": expr} | ({} if _is_many(slo) else {"labels": {"slo": slo.id}})
 
 
 def _series(slo: Slo, name: str) -> str:
-    return f'{name}{{slo="{slo.id}"}}'
+    return f'{name}{{slo=~"{slo.id}:.+"}}' if _is_many(slo) else f'{name}{{slo="{slo.id}"}}'
+
+
+def _constant(slo: Slo, number: float) -> str:
+    if _is_many(slo):
+        return f"group by (slo) ({_series(slo, 'burnrate_slo_events_total')}) * {number:g}"
+    return f"vector({number:g})"
 
 
 def _increase(slo: Slo, what: str, window_s: int) -> Rule:
     window = duration(window_s)
     counter = _series(slo, f"burnrate_slo_{what}_total")
-    return _record(slo, f"slo:{what}:increase{window}", f"sum(increase({counter}[{window}]))")
+    added = "sum by (slo)" if _is_many(slo) else "sum"
+    return _record(slo, f"slo:{what}:increase{window}", f"{added}(increase({counter}[{window}]))")
 
 
 def _ratio(slo: Slo, name: str, hits: str, window_s: int) -> Rule:
@@ -117,9 +142,9 @@ def _facts(slo: Slo) -> Iterator[Rule]:
     """What the SLO promises and what is left of it, under Sloth's names."""
     ratio = budgets.error_ratio(slo.objective)
     period, days = duration(slo.period_s), slo.period_s / 86_400
-    yield _record(slo, "slo:objective:ratio", f"vector({slo.objective:g})")
-    yield _record(slo, "slo:error_budget:ratio", f"vector({ratio:g})")
-    yield _record(slo, "slo:time_period:days", f"vector({days:g})")
+    yield _record(slo, "slo:objective:ratio", _constant(slo, slo.objective))
+    yield _record(slo, "slo:error_budget:ratio", _constant(slo, ratio))
+    yield _record(slo, "slo:time_period:days", _constant(slo, days))
     if ratio:
         current = _series(slo, f"slo:sli_error:ratio_rate{duration(_CURRENT_S)}")
         whole = _series(slo, f"slo:sli_error:ratio_rate{period}")
@@ -216,11 +241,13 @@ def _name(slo: Slo, rule: str) -> str:
 
 
 def _about(slo: Slo, route: Route, rule: str, severity: str) -> Rule:
-    labels = {"slo": slo.id, "rule": rule, "severity": severity, "owner": route.owner}
+    own = {} if _is_many(slo) else {"slo": slo.id}
+    labels = own | {"rule": rule, "severity": severity, "owner": route.owner}
+    which = " ({{ $labels.slo }})" if _is_many(slo) else ""
     return {
         "labels": labels | {"channel": route.channel},
         "annotations": {
-            "summary": f"{slo.title}: {rule} fires",
+            "summary": f"{slo.title}{which}: {rule} fires",
             "description": f"Objective {slo.objective:g}; {route.owner} is told.",
             "runbook": f"docs/runbooks/{family_of(slo.id)}.md",
         },
@@ -230,7 +257,17 @@ def _about(slo: Slo, route: Route, rule: str, severity: str) -> Rule:
 # what cannot be said
 
 
-def _losses(slo: Slo, policy: Policy) -> Iterator[Loss]:
+def _lost_rows(policy: Policy) -> Iterator[Loss]:
+    for name in policy.ownership.routes:
+        if family_of(name) in policy.groupings:
+            yield Loss(
+                where=f"{name}: route",
+                what="rules are for all groups at once, and name the owner of the entry",
+                then="left out",
+            )
+
+
+def _losses(slo: Slo, route: Route) -> Iterator[Loss]:
     if slo.basis == "events" and slo.burns:
         yield Loss(
             where=slo.id,
@@ -259,7 +296,7 @@ def _losses(slo: Slo, policy: Policy) -> Iterator[Loss]:
             "keep_firing_for later than here",
             then="approximated",
         )
-    if policy.ownership.routes[slo.id].steps:
+    if route.steps:
         yield Loss(
             where=f"{slo.id}: escalation",
             what="who is told, and when, is Alertmanager's; labels name owner and channel",

@@ -23,6 +23,17 @@ def test_the_shipped_configuration_is_fine() -> None:
     assert "ownership.yaml:6: owners.@backend-team: no slack_id" in result.output
 
 
+def test_groups_that_are_not_known_yet_are_said(tmp_path: Path) -> None:
+    shutil.copytree(REPO / "config", tmp_path / "config")
+    slos = tmp_path / "config/slos.yaml"
+    text = slos.read_text().replace("objective: 0.995", "objective: 0.995\n    by: cli_type", 1)
+    slos.write_text(text)
+    result = check(str(tmp_path / "config"))
+    assert result.output.splitlines()[-1] == (
+        "fine: 4 SLOs, one for each cli_type of availability that is seen (50 at most), 4 owners"
+    )
+
+
 def test_the_folder_comes_from_the_environment(tmp_path: Path) -> None:
     assert check(BURNRATE_CONFIG=str(REPO / "config")).exit_code == 0
     assert check(BURNRATE_CONFIG=str(tmp_path)).exit_code == 1

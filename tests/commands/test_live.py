@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from app.commands.live import effects
 from app.config import Policy
+from app.core.groups import Grouping
 from app.core.slos import Slo
 from tests.core.policies import POLICY
 
@@ -27,6 +28,18 @@ def breaching_below(threshold: float) -> Policy:
 
 def test_nothing_is_touched_by_the_same_policy() -> None:
     assert effects(POLICY, POLICY, OPEN, NOW) == ["no SLO and no open incident is touched"]
+
+
+def test_groups_that_are_seen_are_those_of_the_worker() -> None:
+    slo, route = AVAILABILITY, POLICY.ownership.routes["availability"]
+    plain = Policy(POLICY.slos | {"availability:other": slo}, POLICY.ownership)
+    grouping = Grouping(whole=slo, route=route, by="cli_type", most=5)
+    before = replace(plain, groupings={slo.id: grouping}).seeing({slo.id: ["codex"]})
+    more = replace(plain, groupings={slo.id: replace(grouping, most=6)})
+    assert "availability:codex" in before.slos
+    assert effects(before, more.like(before), [], NOW) == [
+        "availability: each cli_type that is seen is an SLO of its own, 6 at most"
+    ]
 
 
 def test_an_slo_that_goes_ends_its_incident() -> None:

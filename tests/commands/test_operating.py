@@ -222,30 +222,40 @@ def test_without_a_token(serve: Callable[..., tuple[Serving, Burnrate]], tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("words", "env", "message"),
+    ("words", "env", "code", "message"),
     [
-        (["ack", "none"], {}, "There is no incident with this key; /api/incidents lists them."),
+        (["ack", "none"], {}, 1, "There is no incident with this key; /api/incidents lists them."),
+        (
+            ["silence", "latency", "--for", "99d", "--why", "x"],
+            {},
+            2,
+            "for is a minute at least and 7d at most",
+        ),
+        (["silence", "latence", "--for", "2h", "--why", "x"], {}, 2, "There is no SLO 'latence'"),
         (
             ["ack", AVAILABILITY],
             {"BURNRATE_API_TOKEN": "wrong"},
+            1,
             (
                 "This needs the API token: Authorization: Bearer, with BURNRATE_API_TOKEN or the "
                 "content of api-token in the worker's data folder."
             ),
         ),
-        (["status"], {"BURNRATE_URL": "here"}, "BURNRATE_URL is 'here': write it like http"),
-        (["status"], {"BURNRATE_PORT": "x"}, "BURNRATE_PORT is 'x'"),
+        (["status"], {"BURNRATE_URL": "here"}, 2, "BURNRATE_URL is 'here': write it like http"),
+        (["status"], {"BURNRATE_PORT": "x"}, 2, "BURNRATE_PORT is 'x'"),
     ],
 )
 def test_refusals_are_sentences(
     serve: Callable[..., tuple[Serving, Burnrate]],
     words: list[str],
     env: dict[str, str],
+    code: int,
     message: str,
 ) -> None:
     _, burnrate = serve(outage())
     result = burnrate(*words, env=env)
     assert isinstance(result.exception, UserError)
+    assert result.exception.exit_code == code
     assert result.exception.message.startswith(message)
 
 

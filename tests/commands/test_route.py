@@ -237,3 +237,16 @@ def test_an_unknown_slo() -> None:
             "data-integrity, resource-efficiency, alerter"
         ),
     )
+
+
+def test_a_group_s_route_is_told_before_its_value_is_seen(tmp_path: Path) -> None:
+    row = '  "latency:codex": {owner: "@ops-team", channel: "#ops-alerts"}\n'
+    config = changed(tmp_path, "routes:\n", f"routes:\n{row}")
+    slos = config / "slos.yaml"
+    text = slos.read_text().replace("  - id: latency\n", "  - id: latency\n    by: cli_type\n")
+    slos.write_text(text)
+    owners = [document(f"latency:{cli}", "P2", config)["owner"] for cli in ("codex", "gemini")]
+    assert owners == ["@ops-team", "@backend-team"]
+    refused = route("latency:a/b", "P2", config=config)
+    assert isinstance(refused.exception, UserError)
+    assert "there is no SLO 'latency:a/b'" in refused.exception.message

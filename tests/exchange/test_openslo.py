@@ -155,6 +155,16 @@ def test_what_an_export_cannot_say_is_told(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == len(json.loads(report.read_text()))
 
 
+def test_what_is_no_utf_8_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "latin.yaml"
+    file.write_bytes(WILD.encode() + b"---\nname: caf\xe9\n")
+    done = burnrate("import", "openslo", file)
+    line = WILD.count("\n") + 2
+    assert (done.returncode, done.stderr) == (
+        1, f"error: {file}:{line}: no UTF-8: invalid continuation byte\n",
+    )  # fmt: skip
+
+
 def test_what_was_changed_in_an_export_is_taken_over(tmp_path: Path) -> None:
     text = exported().replace("target: 0.995", "target: 0.999")
     text = text.replace("threshold: 72.0", "threshold: 36.0", 1)
@@ -165,12 +175,16 @@ def test_what_was_changed_in_an_export_is_taken_over(tmp_path: Path) -> None:
     assert next(rule.consumed for rule in slo.burns if rule.id == "fast-burn") == 0.05
 
 
-def test_groups_and_presets_come_back_as_they_were(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [{"cli_type": ["codex", "gemini"]}, "cli_type"])
+def test_groups_and_presets_come_back_as_they_were(tmp_path: Path, by: object) -> None:
     slos = yaml.safe_load((ROOT / "config/slos.yaml").read_text())
-    slos["slos"][0] |= {"by": {"cli_type": ["codex", "gemini"]}, "preset": "google-30d"}
+    slos["slos"][0] |= {"by": by, "preset": "google-30d"}
     (tmp_path / "old").mkdir()
     (tmp_path / "old/slos.yaml").write_text(yaml.safe_dump(slos))
-    (tmp_path / "old/ownership.yaml").write_text((ROOT / "config/ownership.yaml").read_text())
+    owners = (ROOT / "config/ownership.yaml").read_text()
+    row = '"availability:codex": {owner: "@ops-team", channel: "#ops-alerts"}'
+    text = owners.replace("routes:\n", f"routes:\n  {row}\n")
+    (tmp_path / "old/ownership.yaml").write_text(text)
     done = burnrate("export", "openslo", "--config", tmp_path / "old")
     assert "kept apart: availability: by: a group of its own" in done.stderr
     assert "kept apart: availability: burn: a condition has one window" in done.stderr

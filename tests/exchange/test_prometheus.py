@@ -18,6 +18,7 @@ from app.config import Policy
 from app.config.slo_entries import PERIOD_S, PRESETS
 from app.core import events
 from app.core import judge as judging
+from app.core.groups import Grouping
 from app.core.judge import SloState
 from app.core.populations import Entry, group
 from app.core.slos import Slo
@@ -166,6 +167,24 @@ def promtool(folder: Path, rules: str, asked: dict[str, Any]) -> subprocess.Comp
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def with_groups(plain: Policy) -> Policy:
+    """Availability with a group for each CLI type that is seen."""
+    whole, route = plain.slos["availability"], plain.ownership.routes["availability"]
+    grouping = Grouping(whole=whole, route=route, by="cli_type", most=5)
+    slos = {slo.id: slo for slo in (*grouping.slos(), *plain.slos.values()) if slo != whole}
+    return Policy(slos, plain.ownership, {whole.id: grouping})
+
+
+def among_groups(asked: dict[str, Any]) -> dict[str, Any]:
+    """The same of the group availability:codex, beside one to which good things happen only."""
+    written = json.dumps(asked).replace('availability\\"', 'availability:codex\\"')
+    made: dict[str, Any] = json.loads(written)
+    for what, step in (("events", 1), ("bad_events", 0)):
+        name = f'burnrate_slo_{what}_total{{slo="availability:other", instance="a"}}'
+        made["tests"][0]["input_series"].append({"series": name, "values": f"0+{step}x{MINUTES}"})
+    return made
+
+
 def asked_of(done: list[list[Execution]], found: list[Firing], at: list[int]) -> dict[str, Any]:
     series = [
         {
@@ -190,10 +209,13 @@ def asked_of(done: list[list[Execution]], found: list[Firing], at: list[int]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [3, 4])
-def test_the_rules_decide_as_the_rate_based_judge_does(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seed", "grouped"), [(3, False), (4, True)])
+def test_the_rules_decide_as_the_rate_based_judge_does(
+    seed: int, tmp_path: Path, *, grouped: bool
+) -> None:
+    """Those of groups that are seen as well: availability is then one, beside a quiet one."""
     judged, done = policy(), list(minutes(Random(seed)))
-    rules, _ = rules_of(judged)
+    rules, _ = rules_of(with_groups(judged) if grouped else judged)
     found, at = steady(judged, done)
     at = at[::5]
     seen = {one for minute in at for one in found[minute]}
@@ -201,7 +223,8 @@ def test_the_rules_decide_as_the_rate_based_judge_does(seed: int, tmp_path: Path
     assert ("availability", "fast-burn") in seen
     assert len(at) > 100
     assert len({found[minute] for minute in at}) > 5
-    told = promtool(tmp_path, rules, asked_of(done, found, at))
+    asked = asked_of(done, found, at)
+    told = promtool(tmp_path, rules, among_groups(asked) if grouped else asked)
     assert told.returncode == 0, (told.stdout + told.stderr)[:3000]
 
 
