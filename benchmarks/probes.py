@@ -10,7 +10,7 @@ are 35.5 %, the twelfth makes 37.5 %.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,25 +75,32 @@ def execution(agent: str, *, good: bool) -> bytes:
     return event("EXECUTION_FAILED", agent, error="CLI exited with code 1: API key rejected")
 
 
-def write_policy(folder: Path, entries: dict[str, dict[str, Any]], *, own_owners: bool) -> None:
-    """The shipped policy with these SLOs besides, told to owners of their own or to the first's."""
+def policy(folder: Path, every: Iterable[Probe], others: Iterable[str] = ()) -> None:
+    """Write the shipped policy with an SLO for each probe, and for each other agent.
+
+    Probes have owners and channels of their own, the others those of the first shipped SLO.
+    """
+    made = {p.name: _tolerating_nothing(p.name) if p.zero else _fast_burning(p.name) for p in every}
     slos, ownership = (
         yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8"))
         for name in ("slos", "ownership")
     )
     first = ownership["routes"]["availability"]
-    for name, entry in entries.items():
+    for name, entry in made.items():
         slos["slos"].append(entry)
+        ownership["owners"][f"@{name}"] = {}
         own = {"owner": f"@{name}", "channel": f"#{name}", "escalation": []}
-        ownership["routes"][name] = own if own_owners else first
-        ownership["owners"] |= {f"@{name}": {}} if own_owners else {}
+        ownership["routes"][name] = own
+    for name in others:
+        slos["slos"].append(_fast_burning(name))
+        ownership["routes"][name] = first
     folder.mkdir()
     for name, written in (("slos", slos), ("ownership", ownership)):
         text = yaml.dump(written, Dumper=yaml.CSafeDumper)
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 
-def fast_burning(name: str) -> dict[str, Any]:
+def _fast_burning(name: str) -> dict[str, Any]:
     """An SLO over the executions of the agent of this name, as `slos.yaml` has it.
 
     It breaches only below a half, so that `fast-burn` comes first.
@@ -133,9 +140,3 @@ def _entry(
             "severity": "P1",
         },
     }
-
-
-def policy(folder: Path, every: list[Probe]) -> None:
-    """Write the configuration of all of them."""
-    made = {p.name: _tolerating_nothing(p.name) if p.zero else fast_burning(p.name) for p in every}
-    write_policy(folder, made, own_owners=True)

@@ -16,7 +16,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.first: dict[tuple[str, str], float] = {}  # name, way
-        self.requests = 0
+        self.said: list[str] = []  # by Slack and PagerDuty, in order
         self.url = ""
 
     def told(self, name: str, *ways: str) -> float | None:
@@ -48,16 +48,17 @@ class Receiver:
             await runner.cleanup()
 
     def _saw(self, name: str, way: str, at_s: float) -> None:
-        self.requests += 1
         self.first.setdefault((name, way), at_s)
 
     async def _slack(self, request: web.Request) -> web.Response:
         self._saw(request.match_info["name"], "slack", time.monotonic())
+        self.said.append((await request.json())["text"])
         return web.Response(text="ok")
 
     async def _pagerduty(self, request: web.Request) -> web.Response:
         at_s, body = time.monotonic(), await request.json()
         self._saw(name_of(body["routing_key"]), "pagerduty", at_s)
+        self.said.append("{event_action} {dedup_key}".format_map(body))
         answer = {"status": "success", "dedup_key": body["dedup_key"]}
         return web.json_response(answer, status=202)
 

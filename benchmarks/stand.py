@@ -1,6 +1,7 @@
 """Where it is measured: this machine, a real Kafka, real worker processes."""
 
 import asyncio
+import math
 import os
 import platform
 import signal
@@ -16,12 +17,14 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from app.core.events import parse_timestamp
 from app.local import kafka, ports
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 LOOK_S = 0.1
 READY_S = 180.0
+COUNTED = 'burnrate_events_total{result="counted"}'
 SECRETS = ("BURNRATE_", "SLACK_", "PAGERDUTY_")  # of whoever measures: none reaches a worker
 
 
@@ -73,7 +76,7 @@ class Worker:
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        self._http = httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=10)
+        self._http = httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,15 +92,15 @@ class Worker:
         return time.monotonic() - self.began
 
     async def _is_ready(self) -> bool:
-        self._check()
+        self._check(READY_S)
         with suppress(httpx.HTTPError):
             return (await self._http.get("/readyz")).is_success
         return False
 
-    def _check(self) -> None:
-        """Raises where it has ended, or is not ready for ever."""
-        if self.process.poll() is not None or time.monotonic() - self.began > READY_S:
-            raise RuntimeError(f"the worker is not ready; it said at last:\n{self.said()[-3000:]}")
+    def _check(self, most_s: float = math.inf) -> None:
+        """Raises where it has ended, or has taken too long."""
+        if self.process.poll() is not None or time.monotonic() - self.began > most_s:
+            raise RuntimeError(f"the worker does not get on; it said:\n{self.said()[-3000:]}")
 
     def said(self) -> str:
         """Its output."""
@@ -106,14 +109,25 @@ class Worker:
 
     async def slos(self) -> list[dict[str, Any]]:
         """Every SLO's status; empty where it does not answer yet."""
-        with suppress(httpx.HTTPError, ValueError):
+        self._check()
+        with suppress(httpx.ConnectError, ValueError, KeyError):
             found: list[dict[str, Any]] = (await self._http.get("/api/slo/status")).json()["slos"]
             return found
         return []
 
+    async def judging(self, slos: int, since_ms: int, look_s: float = 0.02) -> float:
+        """Seconds from its start until so many SLOs, all of them, have been judged anew."""
+        while True:
+            found = await self.slos()
+            judged = [slo for slo in found if parse_timestamp(slo["judgedAt"]) > since_ms]
+            if len(found) == len(judged) == slos:
+                return time.monotonic() - self.began
+            await asyncio.sleep(look_s)
+
     async def metric(self, name: str) -> float:
-        """A sample of `/metrics`, its labels as they stand there; 0 where there is none."""
-        with suppress(httpx.HTTPError):
+        """A sample of `/metrics`, its labels as they stand there; 0 where there is none yet."""
+        self._check()
+        with suppress(httpx.ConnectError):  # it does not listen yet
             lines = (await self._http.get("/metrics")).text.splitlines()
             return next((float(x.split()[-1]) for x in lines if x.startswith(f"{name} ")), 0.0)
         return 0.0

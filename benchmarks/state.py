@@ -29,7 +29,6 @@ from app import config
 from app.core import sketch
 from app.core.cells import MICRO, Cells, Counts
 from app.core.chunks import Digest
-from app.core.events import parse_timestamp
 from app.core.slos import Slo
 from app.core.slots import COARSE, FINE, GRAINS, Grain
 from app.kafka import client_options, create_topics, topic_name
@@ -98,15 +97,6 @@ async def fill(settings: Settings, slos: list[Slo], rate: float) -> int:
     return count
 
 
-async def judging(worker: Worker, since_ms: int) -> float:
-    """Seconds from the worker's start until every SLO has been judged anew."""
-    while True:
-        slos = await worker.slos()
-        if len(slos) == SLOS and all(parse_timestamp(slo["judgedAt"]) > since_ms for slo in slos):
-            return time.monotonic() - worker.began
-        await asyncio.sleep(0.02)
-
-
 async def lag(settings: Settings) -> int:
     """Digests that the worker has not acknowledged yet."""
     group = topic_name(settings, "burnrate-count")
@@ -165,7 +155,7 @@ async def main(kafka: str, rate: float) -> dict[str, float]:
         slos = list(config.load(ROOT / "config").slos.values())
         written = await fill(settings, slos, rate)
         async with Worker(settings) as worker:
-            await judging(worker, 0)
+            await worker.judging(SLOS, 0)
             peak = 0.0
             while await lag(settings) > 20:
                 peak = max(peak, worker.memory_mb())
@@ -176,12 +166,12 @@ async def main(kafka: str, rate: float) -> dict[str, float]:
             size = await changelog(settings)
         now = int(time.time() * 1000)
         async with Worker(settings) as worker:
-            after_kill = await judging(worker, now)
+            after_kill = await worker.judging(SLOS, now)
             memory_after = worker.memory_mb()
             stopping = worker.stop()
         now = int(time.time() * 1000)
         async with Worker(settings) as worker:
-            after_stop = await judging(worker, now)
+            after_stop = await worker.judging(SLOS, now)
             worker.stop()
     return {
         "rate": rate,

@@ -1,7 +1,6 @@
 """One SLO's counts over time, and its trailing windows, moved along instead of added up anew."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -101,15 +100,17 @@ class Ledger:
             running = _Running(grain, with_bins=with_bins)
             self._running[window_s, with_bins] = running
         if running.span != span:
-            self._move(running, _between(grain, running.span, span), enters=False)
-            self._move(running, _between(grain, span, running.span), enters=True)
+            for slots in _between(grain, running.span, span):
+                self._move(running, slots, enters=False)
+            for slots in _between(grain, span, running.span):
+                self._move(running, slots, enters=True)
             running.span = span
         return running
 
-    def _move(self, running: _Running, slots: Iterable[int], *, enters: bool) -> None:
+    def _move(self, running: _Running, slots: range, *, enters: bool) -> None:
         held = self._slots[running.grain.name]
         move_bins = sketch.add if enters else sketch.take_away
-        for slot in slots:
+        for slot in slots if len(slots) < len(held) else [slot for slot in held if slot in slots]:
             counts = held.get(slot)
             if counts is None:
                 continue
@@ -223,8 +224,8 @@ def _unpack(packed: bytes) -> Bins:
     return msgspec.msgpack.decode(packed, type=dict[int, int])
 
 
-def _between(grain: Grain, span: Span, other: Span) -> Iterable[int]:
-    """The slots of a span that the other does not hold."""
+def _between(grain: Grain, span: Span, other: Span) -> tuple[range, range]:
+    """The slots of a span that the other does not hold: before it, and behind it."""
     before = range(span.begin, min(span.end, other.begin), grain.slot_s)
     behind = range(max(span.begin, other.end), span.end, grain.slot_s)
-    return chain(before, behind) if before and behind else before or behind
+    return before, behind

@@ -54,8 +54,9 @@ class Book:
     def recover_rows(self) -> None:
         """Rebuild the ledger from the tables' values, of all writers."""
         for grain in GRAINS.values():
-            for name, values in self._tables[grain.name].under(self._prefix):
-                self._recover_one(grain, name.removeprefix(self._prefix), values)
+            table = self._tables[grain.name]
+            for name in table.under(self._prefix):
+                self._recover_one(grain, name.removeprefix(self._prefix), table.get(name))
 
     def _recover_one(self, grain: Grain, name: str, values: list[bytes]) -> None:
         if name == "gauge":
@@ -108,6 +109,11 @@ class Book:
                 del self._cache[key]
 
     @property
+    def is_news(self) -> bool:
+        """Something is to be written."""
+        return self._gauge_dirty or any(self._dirty.values())
+
+    @property
     def is_full(self) -> bool:
         """So many rows are news that they had better be written now."""
         return sum(map(len, self._dirty.values())) >= ROWS_CACHED
@@ -140,10 +146,8 @@ class Book:
                 grain.name,
                 [
                     name
-                    for name in self._tables[grain.name].names()
-                    if name.startswith(self._prefix)
-                    and (start := name.removeprefix(self._prefix)) != "gauge"
-                    and int(start) < oldest
+                    for name in self._tables[grain.name].under(self._prefix)
+                    if (start := name.removeprefix(self._prefix)) != "gauge" and int(start) < oldest
                 ],
             )
 
@@ -203,8 +207,8 @@ class Account(Book):
         return True
 
     def _names(self, grain: Grain) -> set[str]:
-        stored = self._tables[grain.name].names()
-        own = {n.removeprefix(self._prefix) for n in stored if n.startswith(self._prefix)}
+        stored = self._tables[grain.name].under(self._prefix)
+        own = {name.removeprefix(self._prefix) for name in stored}
         return (own | self._dirty[grain.name]) - {"gauge"}
 
     def _settle_row(self, grain: Grain, name: str) -> None:
@@ -235,6 +239,11 @@ class Account(Book):
         self.history.touch(digest)
         return super().take(digest)
 
+    @property
+    def is_news(self) -> bool:
+        """Something is to be written."""
+        return bool(self._unsealed) or super().is_news
+
     def news(self) -> dict[str, dict[str, bytes]]:
         """By table, the rows and months that are news since the last time."""
         sealed, self._unsealed = self._unsealed, {}
@@ -246,10 +255,10 @@ class Account(Book):
         super().still_news({grain: news[grain] for grain in GRAINS if grain in news})
 
     def _recovered_months(self) -> dict[str, Sealed]:
-        prefix = f"{self.slo.id}/"
+        prefix, table = f"{self.slo.id}/", self._tables[MONTHS]
         return {
-            name.removeprefix(prefix): reduce(better, map(_sealed, values))
-            for name, values in self._tables[MONTHS].under(prefix)
+            name.removeprefix(prefix): reduce(better, map(_sealed, table.get(name)))
+            for name in table.under(prefix)
         }
 
     def seal(self, now_ms: int) -> None:

@@ -21,7 +21,7 @@ from app.core.watermarks import Board
 from app.metrics import Metrics
 from app.stream.accounts import Account
 from app.stream.publisher import Publisher
-from app.stream.standing import Standing
+from app.stream.standing import Standing, store
 from app.topics import PARTITIONS, partition_of
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 STATUS_EVERY_S = 10.0
 REPLAY_STATUS_EVERY_S = 0.5
 SHOWN_AGAIN_MS = 3_600_000  # later than that nothing of it can be on its way
+BREATH, STORED_AT_ONCE = 20, 200  # SLOs: where there are thousands, a page waits for no more
 LAST_STORE_S = 3.0  # how long partitions that move wait for what is being stored
 
 
@@ -63,8 +64,8 @@ class Desk:
         self._behind.clear()
         standings = [account.standing for account in accounts.values()]
         async with self._turn:
+            await store(standings)
             for standing in standings:
-                await standing.store()
                 self._publisher.notices(standing.state.unsent, standing.handed_over)
         for account in accounts.values():
             self._show_again(account)
@@ -161,8 +162,9 @@ class Desk:
             return
         if self._replay:
             self._publish_last()
-            return
-        await self.judge_all()
+        else:
+            await self.judge_all()
+        await self._store_due()
 
     def _publish_last(self) -> None:
         """When a replay pauses or ends, what was judged last is shown."""
@@ -173,8 +175,23 @@ class Desk:
 
     async def judge_all(self) -> None:
         """Judge every account at the judge time."""
-        for account in list(self.accounts.values()):
+        for number, account in enumerate(list(self.accounts.values())):
             await self._judge(account)
+            if number % BREATH == 0:  # with many SLOs others go on in between
+                await asyncio.sleep(0)
+
+    async def _store_due(self) -> None:
+        """Judgements that changed nothing are stored now and then: until when it was judged."""
+        news = [account for account in self.accounts.values() if account.standing.is_news]
+        due = [account for account in news if self._is_due(self._stored, account)]
+        for begin in range(0, len(due), STORED_AT_ONCE):
+            async with self._turn:
+                mine = [a for a in due[begin : begin + STORED_AT_ONCE] if self._is_ours(a)]
+                await store([account.standing for account in mine])
+                self._stored |= {account.slo.id: time.monotonic() for account in mine}
+
+    def _is_ours(self, account: Account) -> bool:
+        return self.accounts.get(account.slo.id) is account
 
     async def obey(self, command: Command) -> None:
         """One operator's command."""
@@ -210,7 +227,7 @@ class Desk:
         What could not be stored was never decided: the next judgement decides anew.
         """
         async with self._turn:
-            if self.accounts.get(account.slo.id) is not account:
+            if not self._is_ours(account):
                 return
             try:
                 await self._judge_at(account, at or self._judge_time(account.slo.id))
@@ -290,7 +307,7 @@ class Desk:
                 self._publisher.alert(incident.key, document)
             for kind in {notice.kind for notice in judged.notices}:
                 self._metrics.incident_changes.labels(account.slo.id, kind).inc()
-        elif moved or self._is_due(self._stored, account):
+        elif moved:
             await standing.store_or(before)
             self._stored[account.slo.id] = time.monotonic()
         if _leaves_out(before) != _leaves_out(after):

@@ -22,16 +22,18 @@ class Records:
         self._table = table
         self._writer = ""
         self._others: dict[str, list[bytes]] = {}
+        self._names: dict[str, dict[str, None]] = {}  # by what stands before their first "/"
 
     def recover(self) -> dict[str, list[bytes]]:
         """Every name with the values of all its writers; from now on this is a new writer."""
         self._writer = f"{time.time_ns():x}-{secrets.token_hex(2)}"
-        self._others = {}
+        self._others, self._names = {}, {}
         found: dict[str, list[bytes]] = {}
         for key, value in list(self._table.data.items()):
             name = key.decode().rpartition(_SEPARATOR)[0]
             found.setdefault(name, []).append(value)
             self._others.setdefault(name, []).append(key)
+            self._know(name)
         return found
 
     def get(self, name: str) -> list[bytes]:
@@ -41,18 +43,19 @@ class Records:
 
     def names(self) -> Iterator[str]:
         """Every name that holds a value."""
-        yield from {key.decode().rpartition(_SEPARATOR)[0] for key in list(self._table.data)}
+        for names in list(self._names.values()):
+            yield from list(names)
 
-    def under(self, prefix: str) -> Iterator[tuple[str, list[bytes]]]:
-        """The names that begin so, each with its values."""
-        for name in self.names():
-            if name.startswith(prefix):
-                yield name, self.get(name)
+    def under(self, prefix: str) -> list[str]:
+        """The names that begin so, with an SLO and a "/": only its own are looked at."""
+        own = self._names.get(_slo(prefix), {})
+        return [name for name in own if name.startswith(prefix)]
 
     def keep(self, values: dict[str, bytes]) -> None:
         """Hold values here; `put` makes them durable."""
         for name, value in values.items():
             self._table.data[self._key(name)] = value
+            self._know(name)
 
     async def put(self, partition: int, values: dict[str, bytes]) -> None:
         """Write values and wait until Kafka has them; then delete the older writers' keys."""
@@ -68,6 +71,8 @@ class Records:
     async def delete(self, partition: int, names: list[str]) -> None:
         """Delete names, whoever wrote them."""
         keys = [key for name in names for key in (self._key(name), *self._others.pop(name, ()))]
+        for name in names:
+            self._names.get(_slo(name), {}).pop(name, None)
         await self._bury(partition, [key for key in keys if key in self._table.data])
 
     async def _bury(self, partition: int, keys: list[bytes]) -> None:
@@ -77,8 +82,15 @@ class Records:
             sent.append(self._table.send_changelog(partition, key, None))
         await _acknowledged(sent)
 
+    def _know(self, name: str) -> None:
+        self._names.setdefault(_slo(name), {})[name] = None
+
     def _key(self, name: str) -> bytes:
         return f"{name}{_SEPARATOR}{self._writer}".encode()
+
+
+def _slo(name: str) -> str:
+    return name.partition("/")[0]
 
 
 async def _acknowledged(sent: list[faust.types.FutureMessage]) -> None:

@@ -1,5 +1,8 @@
 """Where an SLO stands: its state, stored before anybody hears of it."""
 
+import asyncio
+from collections.abc import Sequence
+
 import msgspec
 from msgspec.structs import replace
 
@@ -18,6 +21,7 @@ class Standing:
     def __init__(self, slo: str, states: Records, pulse: Pulse) -> None:
         self.slo = slo
         self.state = SloState()
+        self._stored = self.state
         self._states = states
         self._pulse = pulse
 
@@ -35,7 +39,14 @@ class Standing:
         """Store the state as it is now, and wait until Kafka has it; raises Asleep."""
         self._pulse.check()
         self.state = replace(self.state, version=self.state.version + 1)
+        stored = self.state
         await self._states.put(partition_of(self.slo), {self.slo: self.encoded()})
+        self._stored = stored
+
+    @property
+    def is_news(self) -> bool:
+        """It has changed since Kafka last had it."""
+        return self.state is not self._stored
 
     async def store_or(self, before: SloState) -> None:
         """Store the state as it is now; where that fails it is `before` again."""
@@ -49,3 +60,8 @@ class Standing:
         """Kafka has this notice: it need not be handed over again."""
         unsent = tuple(one for one in self.state.unsent if one.id != notice)
         self.state = replace(self.state, unsent=unsent)
+
+
+async def store(standings: Sequence[Standing]) -> None:
+    """Store them side by side: each alone would wait for Kafka's answer."""
+    await asyncio.gather(*[standing.store() for standing in standings])

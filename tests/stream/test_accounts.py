@@ -8,11 +8,12 @@ import pytest
 from app import config
 from app.core.cells import Cells, Counts
 from app.core.chunks import Digest
+from app.core.judge import SloState
 from app.core.slots import COARSE
 from app.stream.accounts import ROWS_CACHED, Account
 from app.stream.pulse import Asleep, Pulse
 from app.stream.records import Records
-from app.stream.standing import Standing
+from app.stream.standing import Standing, store
 
 POLICY = config.load(Path(__file__).parents[2] / "config")
 SLO = POLICY.slos["availability"]
@@ -118,6 +119,35 @@ async def test_a_recovery_while_kafka_answers_loses_no_value() -> None:
     await putting
     assert records.get("row") == [b"new"]
     assert None not in [value for _, value in table.changelog]
+
+
+async def test_the_names_of_an_slo_are_found_among_others_and_forgotten_when_deleted() -> None:
+    table = Table()
+    table.acknowledged.set()
+    table.data = {b"a/1/0|w": b"", b"ab/1/0|w": b""}
+    records = Records(table)
+    records.recover()
+    records.keep({"a/1/300": b"", "a/2/0": b""})
+    assert records.under("a/1/") == ["a/1/0", "a/1/300"]
+    await records.delete(0, ["a/1/0"])
+    assert records.under("a/") == ["a/1/300", "a/2/0"]
+    assert set(records.names()) == {"a/1/300", "a/2/0", "ab/1/0"}
+
+
+async def test_states_are_stored_side_by_side_and_are_no_news_then() -> None:
+    table = Table()
+    records = Records(table)
+    records.recover()
+    standings = [Standing(slo, records, Pulse()) for slo in ("a", "b")]
+    for standing in standings:
+        standing.state = SloState(judged_at=1)
+    storing = asyncio.create_task(store(standings))
+    await asyncio.sleep(0.01)
+    assert len(table.changelog) == 2  # and Kafka has answered neither
+    assert all(standing.is_news for standing in standings)
+    table.acknowledged.set()
+    await storing
+    assert not any(standing.is_news for standing in standings)
 
 
 def test_who_has_slept_never_counts_as_awake_again() -> None:
