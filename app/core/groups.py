@@ -85,12 +85,11 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if not value:
             return "missing"
-        if not _VALUE.fullmatch(value) or self._is_taken(group_name(value)):
+        if not _VALUE.fullmatch(value) or group_name(value) == OTHER:
             return "unfit"
-        return "beyond" if len(self.values) >= self.most else None
-
-    def _is_taken(self, name: str) -> bool:
-        return name in {OTHER, *map(group_name, self.values)}
+        if len(self.values) >= self.most:  # told before names are compared: it may be every event
+            return "beyond"
+        return "unfit" if group_name(value) in map(group_name, self.values) else None
 
     def seeing(self, values: Iterable[str]) -> "Grouping":
         """With the groups of further values, as many as it may have."""

@@ -150,6 +150,20 @@ def test_status_before_anything_is_known(serve: Callable[..., tuple[Serving, Bur
     assert result.exception.message == "Not known yet: the status is still being read."
 
 
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [(49, False), (50, True)],
+)
+def test_an_entry_without_room_for_further_groups_is_said(
+    serve: Callable[..., tuple[Serving, Burnrate]], groups: int, *, said: bool
+) -> None:
+    world = deepcopy(quiet())
+    world.slos["latency"]["rest"] = {"by": "cli_type", "groups": groups, "most": 50}
+    _, burnrate = serve(world)
+    words = "Latency: all 50 groups are taken, further values of cli_type count here."
+    assert (words in burnrate("status").output) is said
+
+
 def test_incidents(serve: Callable[..., tuple[Serving, Burnrate]]) -> None:
     _, burnrate = serve(outage())
     lines = burnrate("incidents", "--state", "open").output.splitlines()

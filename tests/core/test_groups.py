@@ -77,7 +77,6 @@ def test_it_counts_as_a_listed_one_does(tmp_path: Path) -> None:
         ("", "missing"),
         ("other", "unfit"),
         ("Other", "unfit"),
-        ("GEMINI", "unfit"),  # its id is gemini's
         ("-", "unfit"),
         ("..", "unfit"),
         ("a/b", "unfit"),
@@ -92,6 +91,10 @@ def test_it_counts_as_a_listed_one_does(tmp_path: Path) -> None:
 def test_who_is_left_over_and_why(grouping: Grouping, value: str | None, why: str | None) -> None:
     full = msgspec.structs.replace(grouping, most=1).seeing(["gemini"])
     assert full.why_left_over(value) == why
+
+
+def test_an_id_is_one_value_s(grouping: Grouping) -> None:
+    assert grouping.seeing(["gemini"]).why_left_over("GEMINI") == "unfit"
 
 
 @given(st.lists(st.text(max_size=70) | st.sampled_from(["a", "b", "A", "a b", "a-b", "other"])))

@@ -202,6 +202,15 @@ async def test_the_first_page_in_words(start: Start) -> None:
         assert text in words
 
 
+async def test_an_entry_without_room_for_further_groups_is_said(start: Start) -> None:
+    world = deepcopy(quiet())
+    world.slos["latency"]["rest"] = {"by": "agent_id", "groups": 1, "most": 1}
+    client = await start(world)
+    said = "Groups: its only group is taken, further values of agent_id count here."
+    for path in ("/", "/slos/latency"):
+        assert said in await (await client.get(path)).text()
+
+
 async def test_the_first_page_of_a_quiet_month_and_of_nothing(start: Start) -> None:
     quietly = Elements(await (await (await start(quiet())).get("/")).text()).words()
     assert "No open incident, every objective holds" in quietly
