@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka import TopicPartition as Place
@@ -30,6 +31,7 @@ from tests.bridge.kokino import Kokino
 from tests.e2e.harness import RESTART, ROOT, Event, Stack, Worker, execution, wait_for
 
 SESSION_S = 6.0
+GROUPS = ("burnrate-intake", "burnrate-count")
 KAFKA_AWAY = 1  # a start while there is no Kafka: a person may have to act
 BATCH, PAUSE_S = 10, 0.05  # 200 events a second, at most
 MOST_JOINED = 2  # beside the first, which stay
@@ -130,12 +132,31 @@ class Siege:
             await wait_for(lambda: _all_ready(self), "all are ready", SETTLING_S)
         except AssertionError as error:
             said = [f"{await worker.says()}\n{worker.log()[-1500:]}" for worker in self.up]
-            raise AssertionError("\n\n".join([str(error), *said])) from error
+            waiting = [await unread(self, group) for group in GROUPS]
+            raise AssertionError("\n\n".join([str(error), *waiting, *said])) from error
 
     @property
     def admin(self) -> AdminClient:
         """For what somebody does to the topics."""
         return AdminClient({"bootstrap.servers": self.stack.kafka})
+
+
+async def unread(siege: Siege, group: str) -> str:
+    """How many records of each partition a group has not acknowledged, for whoever looks into it."""
+    options = {"bootstrap_servers": siege.stack.kafka}
+    consumer, admin = AIOKafkaConsumer(**options), AIOKafkaAdminClient(**options)
+    await consumer.start()
+    await admin.start()
+    try:
+        committed = await admin.list_consumer_group_offsets(siege.stack.prefix + group)
+        ends = await consumer.end_offsets(list(committed))
+        return "\n".join(
+            f"{tp.topic} {tp.partition}: {ends[tp] - at.offset} unread"
+            for tp, at in committed.items()
+        )
+    finally:
+        await consumer.stop()
+        await admin.close()
 
 
 def _signal(one: Worker | Bridge, number: signal.Signals) -> None:
