@@ -25,11 +25,11 @@ from background import LENGTH_OF_TIME, OPTIONS
 from confluent_kafka import Producer
 from receiver import Receiver
 from stand import COUNTED, ROOT, Worker, broker, end_in_order, machine
-from traffic import executions
+from traffic import executions, source_of
 
 from app.kafka import create_topics, topic_name
 from app.settings import Settings
-from app.topics import EVENTS, PARTITIONS, Topic, all_topics
+from app.topics import EVENTS, PARTITIONS, all_topics
 
 AVAILABILITY = "availability"
 HOUR_S = 3600
@@ -38,6 +38,7 @@ MADE = 20_000
 LOOK_S, AFTERWARDS_S = 0.5, 30.0
 FIRST = 100  # what the worker counts before it is stopped
 QUEUED = 200_000
+OWN_TIMES = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
 
 
 class Second(NamedTuple):
@@ -48,9 +49,9 @@ class Second(NamedTuple):
     good: int
 
 
-def seconds(events: int, hours: int, now_s: int) -> Iterator[Second]:
-    """Evenly, up to now; the failures of each hour but the first are its first events."""
-    begin, left, failing, made = now_s - hours * HOUR_S, 0, 0, 0
+def seconds(events: int, hours: int, until_s: int) -> Iterator[Second]:
+    """Evenly, up to then; the failures of each hour but the first are its first events."""
+    begin, left, failing, made = until_s - hours * HOUR_S, 0, 0, 0
     for number in range(hours * HOUR_S):
         due = events * (number + 1) // (hours * HOUR_S) - made
         if number % HOUR_S == 0 and number:
@@ -61,14 +62,14 @@ def seconds(events: int, hours: int, now_s: int) -> Iterator[Second]:
         yield Second(begin + number, failing, due - failing)
 
 
-def produce(settings: Settings, events: int, hours: int) -> int:
-    """Write the backlog, each second to the next partition, under its own time; how many failed."""
+def produce(settings: Settings, events: int, hours: int, until_s: int) -> int:
+    """Write so many, each second to the next partition, under its own time; how many failed."""
     heads: dict[bool, list[bytes]] = {True: [], False: []}
     for one in executions(MADE):
         heads[one.ok].append(one.value[:-LENGTH_OF_TIME])
     producer = Producer({"bootstrap.servers": settings.kafka, **OPTIONS, "linger.ms": 50})
     topic, failed = topic_name(settings, EVENTS), 0
-    for second in seconds(events, hours, int(time.time())):
+    for second in seconds(events, hours, until_s):
         tail = time.strftime('%Y-%m-%d %H:%M:%S"}', time.gmtime(second.at_s)).encode()
         batch = [
             {"value": head + tail, "timestamp": second.at_s * 1000}
@@ -98,31 +99,25 @@ async def main(given: argparse.Namespace, kafka: str) -> dict[str, Any]:
             config_dir=ROOT / "config",
             data_dir=Path(name),
         )
-        await create_topics(settings, topics())
+        await create_topics(settings, [source_of(PARTITIONS, OWN_TIMES)])  # of a day ago
+        await create_topics(settings, all_topics(replay=False))
         receiver = Receiver()
         async with receiver.running():
             env = receiver.env(everybody())
-            before = await asyncio.to_thread(produce, settings, FIRST, 1)
+            now_s = int(time.time())
+            before_s = now_s - given.hours * HOUR_S  # Kafka's times never go back
+            before = await asyncio.to_thread(produce, settings, FIRST, 1, before_s)
             async with Worker(settings, env) as worker:
                 await worker.ready()
                 while await shown(worker) != (FIRST, before):
                     await asyncio.sleep(LOOK_S)
                 worker.stop()
-            failed = await asyncio.to_thread(produce, settings, given.events, given.hours)
+            failed = await asyncio.to_thread(produce, settings, given.events, given.hours, now_s)
             print("the backlog lies there", file=sys.stderr, flush=True)
             async with Worker(settings, env) as worker:
                 found = await caught_up(worker, given.events + FIRST, failed + before)
                 await asyncio.sleep(AFTERWARDS_S)
     return {**found, "told": receiver.said}
-
-
-def topics() -> list[Topic]:
-    """The project's own, but a source whose records carry their own times: of a day ago."""
-    own_times = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
-    return [
-        Topic(EVENTS, PARTITIONS, own_times) if topic.name == EVENTS else topic
-        for topic in all_topics(replay=False)
-    ]
 
 
 def everybody() -> list[str]:

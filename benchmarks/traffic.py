@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from app.kafka import COMPRESSION, client_options, create_topics, topic_name
 from app.settings import Settings
-from app.topics import EVENTS, PARTITIONS, all_topics
+from app.topics import EVENTS, PARTITIONS, Topic, all_topics
 
 CLIS = ("claude-code", "gemini", "codex")
 SPAN_S = 6 * 3600
@@ -81,7 +81,18 @@ async def fill(settings: Settings, records: list[Execution]) -> Answer:
         max_batch_size=1 << 20,
     )
     await producer.start()
-    for key, partition, value, _ in records:
-        await producer.send(topic, value, key=key, partition=partition)
+    await send(producer, topic, records)
     await producer.stop()
     return Answer(len(records), sum(not record.ok for record in records))
+
+
+async def send(producer: AIOKafkaProducer, topic: str, records: list[Execution]) -> None:
+    """Hand over all of them."""
+    for key, partition, value, _ in records:
+        await producer.send(topic, value, key=key, partition=partition)
+
+
+def source_of(partitions: int, own_config: dict[str, str] | None = None) -> Topic:
+    """The source topic as the project makes it, but with so many partitions or other settings."""
+    config = next(topic.config for topic in all_topics(replay=False) if topic.name == EVENTS)
+    return Topic(EVENTS, partitions, own_config or config)

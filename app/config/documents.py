@@ -1,15 +1,18 @@
 """Plain YAML: every document of a text as a tree, in which all has a line, and as its value."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from itertools import chain
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class _Loader(yaml.SafeLoader):
+class _Strict(SafeConstructor):
     """Refuses a key that stands twice, since one would count for nothing."""
 
     merges = False
@@ -39,24 +42,61 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def documents(text: str, *, merges: bool = False) -> Iterator[tuple[yaml.Node, Any]]:
+class _SlowLoader(_Strict, yaml.SafeLoader):
+    """Reads in Python, and says best what is wrong and where."""
+
+
+if yaml.__with_libyaml__:
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
+
+    class Loader(_Strict, Composer, CParser, SafeConstructor, Resolver):
+        """Reads words in C, ten times as fast, which thousands of objectives need.
+
+        (The tree is made in Python: in C a text that is nested too deeply ends the process.)
+        """
+
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, text)
+            Composer.__init__(self)
+            SafeConstructor.__init__(self)
+            Resolver.__init__(self)
+
+else:
+    Loader = _SlowLoader  # type: ignore[misc,assignment]
+
+
+def documents(text: str, *, merges: bool = False) -> list[tuple[yaml.Node, Any]]:
     """Every document: its tree, and its value; `merges` lets `<<` in.
 
     Raises MarkedYAMLError where the text is none.
     """
     try:
-        loader = _Loader(text)
+        return _documents(Loader(text), merges=merges)
+    except (yaml.YAMLError, RecursionError):
+        return _explained(text, merges=merges)
+
+
+def _explained(text: str, *, merges: bool) -> list[tuple[yaml.Node, Any]]:
+    """The same, read slowly: every fault with its place."""
+    try:
+        loader = _SlowLoader(text)
     except yaml.reader.ReaderError as error:
         mark = mark_after(text[: error.position])
         raise yaml.MarkedYAMLError(problem=f"{error.reason}", problem_mark=mark) from error
-    loader.merges = merges
     try:
-        while loader.check_node() and (node := loader.get_node()):
-            _refuse_loops(node, set(), set())
-            yield node, loader.construct_document(node)
+        return _documents(loader, merges=merges)
     except RecursionError as error:
         mark = loader.get_mark()
         raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=mark) from error
+
+
+def _documents(loader: Loader | _SlowLoader, *, merges: bool) -> list[tuple[yaml.Node, Any]]:
+    loader.merges = merges
+    found = []
+    while loader.check_node() and (node := loader.get_node()):
+        _refuse_loops(node, set(), set())
+        found.append((node, loader.construct_document(node)))
+    return found
 
 
 def _encodable(value: Any) -> Any:  # noqa: ANN401 - any YAML

@@ -12,7 +12,7 @@ from app.core import budgets
 from app.core.events import Metadata
 from app.core.folding import own_fields
 from app.core.signals import wilson_lower
-from app.core.slos import BreachRule, BurnRule, Slo, family_of
+from app.core.slos import BreachRule, BurnRule, Definition, Slo, family_of
 from app.core.slots import FINE_S
 from app.core.stories import percent, span_words
 
@@ -108,10 +108,13 @@ def _families(made: list[tuple[int, Slo]]) -> Iterator[tuple[int, Slo]]:
 
 
 def _same_slos(slos: list[tuple[int, Slo]]) -> Iterator[Fault]:
-    for (_, one), (index, other) in combinations(slos, 2):
-        if (one.definition, one.objective) == (other.definition, other.objective):
-            message = f"counts and promises the same as {one.id}"
+    alike: dict[tuple[Definition, float], list[str]] = {}
+    for index, slo in slos:
+        before = alike.setdefault((slo.definition, slo.objective), [])
+        for one in before:
+            message = f"counts and promises the same as {one}"
             yield Fault("duplicate-slo", ("slos", index, "counts"), message, "warning")
+        before.append(slo.id)
 
 
 def route_lints(ownership: OwnershipFile, slos: Mapping[str, Slo]) -> Iterator[Fault]:

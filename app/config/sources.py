@@ -22,12 +22,16 @@ class Read(NamedTuple, Generic[_Entry]):
     findings: tuple[Finding, ...]
 
 
+_Place = tuple[yaml.Node | None, yaml.Mark | None]
+
+
 class Source:
     """One file's text as a tree of YAML, in which every value has a line."""
 
     def __init__(self, path: Path, root: yaml.Node | None = None) -> None:
         self.path = path
         self._root = root
+        self._entries: dict[int, dict[str, _Place]] = {}  # of a mapping, by its node
 
     def findings(self, faults: Iterable[Fault]) -> tuple[Finding, ...]:
         """The faults with their lines."""
@@ -50,33 +54,36 @@ class Source:
         node, mark = self._root, self._root.start_mark if self._root else None
         path = ""
         for part in loc:
-            node, found = _inner(node, part)
+            node, found = self._inner(node, part)
             mark = found or mark
-            name = _name_of(node) if isinstance(part, int) else ""
+            name = self._name_of(node) if isinstance(part, int) else ""
             path += f"{'.' if path else ''}{part}{f' ({name})' if name else ''}"
         return mark, path
 
+    def _inner(self, node: yaml.Node | None, part: str | int) -> _Place:
+        """The value under a key or number, and where its key (or itself) begins."""
+        if isinstance(node, yaml.MappingNode):
+            return self._entries_of(node).get(str(part), (None, None))
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            return node.value[part], node.value[part].start_mark
+        return None, None
 
-def _inner(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, yaml.Mark | None]:
-    """The value under a key or number, and where its key (or itself) begins."""
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == str(part):
-                return value, key.start_mark
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part].start_mark
-    return None, None
+    def _entries_of(self, node: yaml.MappingNode) -> dict[str, _Place]:
+        """Looked through once: thousands of routes have a fault each now and then."""
+        if id(node) not in self._entries:
+            first = {str(key.value): (value, key.start_mark) for key, value in reversed(node.value)}
+            self._entries[id(node)] = first
+        return self._entries[id(node)]
 
-
-def _name_of(node: yaml.Node | None) -> str:
-    found, _ = _inner(node, "id")
-    return found.value if isinstance(found, yaml.ScalarNode) else ""
+    def _name_of(self, node: yaml.Node | None) -> str:
+        found, _ = self._inner(node, "id")
+        return found.value if isinstance(found, yaml.ScalarNode) else ""
 
 
 def read(path: Path, model: type[_Entry]) -> Read[_Entry]:
     """The file as its model; where that is not sound, None and what is wrong with it."""
     try:
-        found = list(documents(path.read_text(encoding="utf-8")))
+        found = documents(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return _refused(path, "there is no such file; BURNRATE_CONFIG names the folder")
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from app.config.documents import Loader
 from app.core.events import Event, Metadata
 from app.core.slos import Condition, Operator
 
@@ -70,7 +71,7 @@ def _several(text: str) -> tuple[float | str, ...]:
 
 def _literal(text: str) -> float | str:
     try:
-        literal = yaml.safe_load(text)
+        literal = yaml.load(text, Loader)  # type: ignore[arg-type] # noqa: S506 - a safe one
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{text!r} cannot be read as a number or a text") from error
     if not isinstance(literal, int | float | str):

@@ -61,7 +61,7 @@ def read(path: Path) -> Objects:
 def _documents(path: Path) -> list[tuple[yaml.Node, Any]]:
     """All documents of the stream, those of lists one by one."""
     try:
-        found = list(documents(path.read_text(encoding="utf-8"), merges=True))
+        found = documents(path.read_text(encoding="utf-8"), merges=True)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}", exit_code=2) from error
     except UnicodeDecodeError as error:
