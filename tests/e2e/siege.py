@@ -142,7 +142,7 @@ class Siege:
 
 
 async def unread(siege: Siege, group: str) -> str:
-    """How many records of each partition a group has not acknowledged, for whoever looks into it."""
+    """How many records of each partition a group has not acknowledged, for who looks into it."""
     options = {"bootstrap_servers": siege.stack.kafka}
     consumer, admin = AIOKafkaConsumer(**options), AIOKafkaAdminClient(**options)
     await consumer.start()
