@@ -28,7 +28,7 @@ _SHARES = {"threshold", "consumed", "confidence", "lifts_below"}
 _FIELDS = (*_DURATIONS, *sorted(_WHOLE), *sorted(_SHARES))
 _RULES = ("breach", "fast-burn", "slow-burn", "freeze")
 _EXPRESSION = re.compile(
-    r"alerts\.(?:(?P<slo>[a-z0-9-]+(?::[a-z0-9.-]+)?)\.)?(?P<rule>[a-z-]+)\.(?P<field>\w+)=(?P<values>.+)"
+    r"alerts\.(?:(?P<slo>[a-z0-9-]+(?::[\w.-]+)?)\.)?(?P<rule>[a-z-]+)\.(?P<field>\w+)=(?P<values>.+)"
 )
 _RANGE = re.compile(r"(?P<low>[^/]+?)\.\.(?P<high>[^/]+?)(?:/(?P<number>\d+))?")
 EXAMPLE = "alerts.fast-burn.consumed=0.02..0.2"

@@ -278,7 +278,8 @@ class SloEntry(Common):
     def slos(self, defaults: Common) -> Iterator[Slo]:
         """As the core takes it: itself, or one for each listed group and one for all others."""
         whole = self.slo(defaults)
-        yield from slos_of(whole, self.field, self.listed) if self.by else (whole,)
+        listed = {group_name(value): value for value in self.listed}
+        yield from slos_of(whole, self.field, listed) if self.by else (whole,)
 
     def slo(self, defaults: Common) -> Slo:
         """The whole of it, with the defaults where it says nothing itself."""

@@ -5,7 +5,7 @@ that is seen is told on `slo.groups`, whose order decides: whoever reads it has 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -24,25 +24,24 @@ MOST_GROUPS = 50
 WhyLeftOver = Literal["missing", "unfit", "beyond"]
 WHY_LEFT_OVER: dict[WhyLeftOver, str] = {
     "missing": "the event has no such value",
-    "unfit": "no id can be made of the value, or another group has that id",
+    "unfit": "the value cannot be part of an id",
     "beyond": "there are as many groups as the entry allows",
 }
 """Why an event counts in `ENTRY:other`."""
 
-_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}")
+_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 
 
 def group_name(value: str) -> str:
-    """A group's part of the id: "Claude Code" → "claude-code"."""
+    """A listed value's part of the id: "Claude Code" → "claude-code"."""
     return re.sub(r"[^a-z0-9.]+", "-", value.lower()).strip("-") or OTHER
 
 
-def slos_of(whole: Slo, by: str, values: Sequence[str], rest: Rest | None = None) -> Iterator[Slo]:
-    """One SLO for each value, and one for all other events of the whole."""
-    for value in values:
-        yield _group(whole, group_name(value), Condition(by, "==", value))
-    other = _group(whole, OTHER, Condition(by, "not in", tuple(values)))
-    yield replace(other, rest=rest)
+def slos_of(whole: Slo, by: str, values: Mapping[str, str]) -> Iterator[Slo]:
+    """One SLO for each value, by its part of the id, and one for all other events of the whole."""
+    for name, value in values.items():
+        yield _group(whole, name, Condition(by, "==", value))
+    yield _group(whole, OTHER, Condition(by, "not in", tuple(values.values())))
 
 
 def _group(whole: Slo, name: str, condition: Condition) -> Slo:
@@ -76,7 +75,8 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
 
     def slos(self) -> Iterator[Slo]:
         """Its groups, the one for all other events last."""
-        for slo in slos_of(self.whole, self.by, self.values, self.rest):
+        *groups, other = slos_of(self.whole, self.by, {value: value for value in self.values})
+        for slo in (*groups, replace(other, rest=self.rest)):
             yield replace(slo, maintenance=self.windows.get(slo.id, slo.maintenance))
 
     def why_left_over(self, value: str | None) -> WhyLeftOver | None:
@@ -85,11 +85,9 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if not value:
             return "missing"
-        if not _VALUE.fullmatch(value) or group_name(value) == OTHER:
+        if value == OTHER or not _VALUE.fullmatch(value):
             return "unfit"
-        if len(self.values) >= self.most:  # told before names are compared: it may be every event
-            return "beyond"
-        return "unfit" if group_name(value) in map(group_name, self.values) else None
+        return "beyond" if len(self.values) >= self.most else None
 
     def seeing(self, values: Iterable[str]) -> "Grouping":
         """With the groups of further values, as many as it may have."""

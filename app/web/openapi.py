@@ -113,6 +113,11 @@ _SLO = _object(
     silences=_list(_ref("Silence")),
     maintenance=_list(_ref("Window")),
     corrections=_list(_ref("Correction")),
+    rest={
+        "description": "Of ENTRY:other where groups are those seen: how many, of how many at most.",
+        "type": ["object", "null"],
+        "properties": {"by": _text(), "groups": _INTEGER, "most": _INTEGER},
+    },
 )
 
 _DUE = _object(what=_text(), owner=_text(), doneAt=_TIME, link={"type": ["string", "null"]})
@@ -652,7 +657,7 @@ _PATHS: Described = {
         parameters=[_query("slo") | {"required": True}],
     ),
     "/api/config": _get(
-        "The policy in force: SLOs and ownership, without any secret.",
+        "The policy in force: SLOs with all groups seen so far, and ownership; it holds no secret.",
         _answer("The policy.", {"type": "object"}),
     ),
     "/api/reload": _post(

@@ -27,7 +27,7 @@ ROUTES = """
   by-cli: {owner: "@qa-team", channel: "#shadow-mode-alerts"}
   "by-cli:codex": {owner: "@ops-team", channel: "#ops-alerts"}
 """
-GARBAGE = ("", "  ", "\N{PILE OF POO}", "x" * 5000, "other", "a/b:c", "Claude")
+GARBAGE = ("", "  ", "\N{PILE OF POO}", "x" * 5000, "other", "a/b:c", "Claude Code")
 
 
 @pytest.fixture
