@@ -70,7 +70,8 @@ class Counting:
         self._known_upto: dict[int, int] = {}  # where the digests ended when they became ours
         self._mine: set[int] = set()  # partitions that are recovered
         self._books: dict[tuple[str, str], Book] = {}  # of definitions that are not judged by here
-        self.progress_at = clock()
+        self._heard_at: dict[int, int] = {}  # by partition that is ours, its last message, ms
+        self._moving_since: int | None = clock()  # None: recovered
         self._unwritten: list[faust.Event] = []
         self._probed_at = 0
         self._expired_at = 0
@@ -78,6 +79,7 @@ class Counting:
 
     async def revoke(self) -> None:
         """The partitions are moving: nothing here is ours until it is recovered."""
+        self._moving_since = self._moving_since or self._clock()
         self._unwritten, self._mine, self._books = [], set(), {}
         self._vigil.close()
         await self._desk.close()
@@ -103,6 +105,8 @@ class Counting:
         )
         self._known_upto = await self._claims.ends(mine)
         self._mine, self._books = mine, {}
+        self._heard_at = dict.fromkeys(mine, self._clock())
+        self._moving_since = None
         await self._desk.open(accounts)
         own = self._standing(ALERTER, self._vigil.spare.values())
         await self._vigil.open(own if partition_of(ALERTER) in mine else None)
@@ -157,9 +161,20 @@ class Counting:
         account.still_news(news)
         return account
 
+    @property
+    def progress_at(self) -> int:
+        """When the partition was heard of that has been silent for longest, ms.
+
+        Each by itself: Faust can stop reading one after a rebalance and go on with the others.
+        """
+        if self._moving_since is not None:
+            return self._moving_since
+        return min(self._heard_at.values(), default=self._clock())
+
     async def take(self, event: faust.Event) -> None:
         """One message of `slo.digests`; acknowledged when Kafka has what came of it."""
-        self.progress_at = self._clock()
+        if event.message.partition in self._mine:
+            self._heard_at[event.message.partition] = self._clock()
         message = _decode(event.value)
         if isinstance(message, Watermark):
             self._acknowledge_later(event)
