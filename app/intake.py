@@ -33,7 +33,14 @@ from app.core.populations import Population
 from app.core.reading import PartitionReader, Seen
 from app.core.slos import Slo
 from app.core.vitals import ALERTER
-from app.kafka import COMPRESSION, client_options, topic_id, topic_name, unread_partitions
+from app.kafka import (
+    COMPRESSION,
+    FETCH_WAIT_MS,
+    client_options,
+    topic_id,
+    topic_name,
+    unread_partitions,
+)
 from app.metrics import Metrics
 from app.refill import Filling, lacking, refill
 from app.settings import Settings
@@ -150,6 +157,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             heartbeat_interval_ms=SESSION_MS // 6,
             metadata_max_age_ms=5000,  # so that added partitions are seen soon
             fetch_max_bytes=16 * 1024 * 1024,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         self._producer = AIOKafkaProducer(
             **options,
@@ -239,7 +247,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
-        flushed = ticked = 0.0
+        flushed, ticked, behind = 0.0, 0.0, False
         while True:
             wait_s = max(0.0, flushed + FLUSH_S - loop.time()) if self._news() else FLUSH_S
             generation = self._generation
@@ -253,21 +261,19 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 continue
             await self._take(batches, generation)
             now = loop.time()
-            if self._urgent() or (self._news() and now >= flushed + self._flush_s()):
+            unread, was_behind = self._unread(), behind
+            behind = unread > (0 if was_behind else CHUNK_RECORDS)
+            flush_s = BEHIND_FLUSH_S if unread > CHUNK_RECORDS else FLUSH_S
+            if self._urgent() or (self._news() and now >= flushed + flush_s):
                 await self._flush()
                 flushed = now
-            if now >= ticked + TICK_S:
+            if now >= ticked + TICK_S or (was_behind and not behind):  # caught up: said at once
                 await self._tick()
                 ticked = now
 
-    def _flush_s(self) -> float:
-        """How often digests are sent: less often while there is a backlog to read."""
-        behind = [
-            end - reader.upto
-            for tp, reader in self._readers.items()
-            if (end := self._consumer.last_stable_offset(tp)) is not None
-        ]
-        return BEHIND_FLUSH_S if max(behind, default=0) > CHUNK_RECORDS else FLUSH_S
+    def _unread(self) -> int:
+        """How many records wait in the partition that has most of them, as far as is known."""
+        return max((mark.log_end - mark.upto for mark in self._marks()), default=0)
 
     def _start_over(self) -> None:
         for tp, reader in self._readers.items():
@@ -282,6 +288,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     async def _take(
         self, batches: dict[TopicPartition, list[ConsumerRecord]], generation: int
     ) -> None:
+        """Read a batch while Kafka still takes what came of the one before."""
+        earlier, self._sent = self._sent, []
         for tp, fetched in batches.items():
             reader = self._readers.get(tp)
             if reader is None or generation != self._generation:
@@ -289,7 +297,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             self.progress_at = self._clock()
             for piece in _by_minute(fetched) if self._settings.replay else (fetched,):
                 await self._take_piece(tp, reader, piece)
-        await self._settle()
+        await asyncio.gather(*earlier)
+        await asyncio.sleep(0)  # where much waits to be read, nothing else lets others run
 
     async def _take_piece(
         self, tp: TopicPartition, reader: PartitionReader, records: list[ConsumerRecord]
@@ -392,20 +401,19 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             await self._send_watermark(watermark)
 
     def _watermark(self) -> Watermark:
-        now = self._clock()
-        marks = [
-            mark
-            for tp, reader in self._readers.items()
-            if (mark := self._mark_partition(tp, reader, now))
-        ]
         known = self._consumer.partitions_for_topic(self._topic) or ()
         return Watermark(
-            sent_ms=now,
+            sent_ms=self._clock(),
             partitions=len(known),
-            marks=tuple(marks),
+            marks=self._marks(),
             heartbeat=self._heartbeat,
             last_minute=(sum(c for c, _ in self._minute), sum(r for _, r in self._minute)),
         )
+
+    def _marks(self) -> tuple[PartitionMark, ...]:
+        now, readers = self._clock(), self._readers.items()
+        marks = (self._mark_partition(tp, reader, now) for tp, reader in readers)
+        return tuple(mark for mark in marks if mark is not None)
 
     def _mark_partition(
         self, tp: TopicPartition, reader: PartitionReader, now: int

@@ -24,6 +24,12 @@ from app.topics import Topic
 
 ANSWER_TIMEOUT_S = 10.0
 COMPRESSION = "snappy"  # aiokafka's lz4 is that of level 9: thirty times as slow, measured
+FETCH_WAIT_MS = 100
+"""How long Kafka holds back a fetch for which there is nothing yet.
+
+A consumer asks for one fetch at a time, of the partitions that it has nothing of at that moment: if
+none of these has anything new, the others wait as long as the fetch does.
+"""
 
 
 def topic_name(settings: Settings, name: str) -> str:

@@ -27,6 +27,7 @@ from app.stream.corrector import Corrector
 from app.stream.counting import Claims, Counting, Tables
 from app.stream.delivering import Delivering
 from app.stream.desk import Desk
+from app.stream.fetching import PromptConsumer
 from app.stream.publisher import Publisher
 from app.stream.pulse import Asleep, Pulse
 from app.stream.records import Records
@@ -50,7 +51,7 @@ def faust_app(settings: Settings, part: str) -> faust.App:
     """A Faust app for one part ("count", "deliver"), with what experience has shown to hold."""
     datadir = settings.data_dir / "faust" / part
     datadir.mkdir(parents=True, exist_ok=True)
-    return faust.App(
+    app = faust.App(
         topic_name(settings, f"burnrate-{part}"),
         broker=";".join(f"kafka://{one}" for one in settings.kafka.split(",")),
         broker_credentials=None,
@@ -77,6 +78,8 @@ def faust_app(settings: Settings, part: str) -> faust.App:
         key_serializer="raw",
         value_serializer="raw",
     )
+    app.transport.Consumer = PromptConsumer
+    return app
 
 
 def changelogged(app: faust.App, name: str) -> faust.Table:

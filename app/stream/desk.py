@@ -125,15 +125,15 @@ class Desk:
         return self._boards[partition_of(slo)]
 
     async def hear(self, watermark: Watermark, partition: int) -> None:
-        """A watermark: in a replay it is what makes time pass; the first one lets judging begin."""
+        """A watermark: in a replay it makes time pass; at the log's end it lets judging go on."""
         board = self._boards[partition]
-        began = board.complete
+        was_at_end = board.at_end(self._clock())
         board.take(watermark)
         mine = [a for a in self.accounts.values() if partition_of(a.slo.id) == partition]
         for account in mine:
             if self._replay:
                 await self._judge_up_to_now(account)
-            elif not began and board.at_end(self._clock()):
+            elif not was_at_end and board.at_end(self._clock()):
                 await self._judge(account)
 
     async def _judge_up_to_now(self, account: Account) -> None:
