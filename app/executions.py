@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
+from operator import not_
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -72,7 +73,7 @@ class Executions(Collector):
                 self._totals[*who, status] += len(places)
 
     def _count_completed(self, who: _Who, population: Population, places: list[int]) -> None:
-        failed = sum([not success for success in chosen(population.column("success"), places)])
+        failed = sum(map(not_, chosen(population.column("success"), places)))
         self._totals[*who, "success"] += len(places) - failed
         self._totals[*who, "failure"] += failed
         durations = self._durations.setdefault(who, _Durations())

@@ -16,11 +16,11 @@ from aiokafka import (
     AIOKafkaConsumer,
     AIOKafkaProducer,
     ConsumerRebalanceListener,
-    ConsumerRecord,
     OffsetAndMetadata,
     TopicPartition,
 )
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
 
 from app.clock import Clock
@@ -30,7 +30,7 @@ from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, Mark, PartitionMar
 from app.core.folding import Folder
 from app.core.groups import Finder, Sighting
 from app.core.populations import Population
-from app.core.reading import PartitionReader, Seen
+from app.core.reading import PartitionReader, Record, Seen
 from app.core.slos import Slo
 from app.core.vitals import ALERTER
 from app.kafka import (
@@ -251,6 +251,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         while True:
             wait_s = max(0.0, flushed + FLUSH_S - loop.time()) if self._news() else FLUSH_S
             generation = self._generation
+            self._hand_out_plainly()
             batches = await self._consumer.getmany(
                 timeout_ms=int(wait_s * 1000), max_records=BATCH_RECORDS
             )
@@ -271,6 +272,15 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 await self._tick()
                 ticked = now
 
+    def _hand_out_plainly(self) -> None:
+        """Have what is fetched handed out as aiokafka decodes it: offset, timestamp and value.
+
+        It would make an object more of each record, with eleven fields: a tenth of all time here.
+        """
+        for fetched in self._consumer._fetcher._records.values():  # noqa: SLF001 - no public name
+            if isinstance(fetched, FetchResult):
+                fetched._partition_records._consumer_record = _as_decoded  # noqa: SLF001
+
     def _unread(self) -> int:
         """How many records wait in the partition that has most of them, as far as is known."""
         return max((mark.log_end - mark.upto for mark in self._marks()), default=0)
@@ -285,9 +295,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     def _urgent(self) -> bool:
         return any(reader.urgent for reader in self._readers.values())
 
-    async def _take(
-        self, batches: dict[TopicPartition, list[ConsumerRecord]], generation: int
-    ) -> None:
+    async def _take(self, batches: dict[TopicPartition, list[Record]], generation: int) -> None:
         """Read a batch while Kafka still takes what came of the one before."""
         earlier, self._sent = self._sent, []
         for tp, fetched in batches.items():
@@ -301,7 +309,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         await asyncio.sleep(0)  # where much waits to be read, nothing else lets others run
 
     async def _take_piece(
-        self, tp: TopicPartition, reader: PartitionReader, records: list[ConsumerRecord]
+        self, tp: TopicPartition, reader: PartitionReader, records: list[Record]
     ) -> None:
         finals, counted = reader.read(records)
         self._observe(tp, reader, counted)
@@ -487,6 +495,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             self._metrics.executions.count(population, since)
 
 
+def _as_decoded(_tp: TopicPartition, record: Record) -> Record:
+    return record
+
+
 def _mark_of(committed: OffsetAndMetadata | None) -> Mark | None:
     if committed is None or not committed.metadata:
         return None
@@ -496,7 +508,7 @@ def _mark_of(committed: OffsetAndMetadata | None) -> Mark | None:
         return None  # somebody else's commit
 
 
-def _by_minute(records: list[ConsumerRecord]) -> Iterator[list[ConsumerRecord]]:
+def _by_minute(records: list[Record]) -> Iterator[list[Record]]:
     """Records in pieces of a minute of the data's time, after which a replay's time moves on."""
     for _, piece in groupby(records, key=lambda record: record.timestamp // REPLAY_STEP_MS):
         yield list(piece)

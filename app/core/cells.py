@@ -79,6 +79,9 @@ class Cells(msgspec.Struct, omit_defaults=True):
 
 def add_counts(into: dict[_Key, Counts], more: Mapping[_Key, Counts]) -> None:
     """Add counts key by key."""
+    if not into:
+        into.update(more)
+        return
     for key, counts in more.items():
         have = into.get(key)
         into[key] = counts if have is None else have.plus(counts)

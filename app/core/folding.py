@@ -16,27 +16,30 @@ from app.core.slots import FINE_ROW_S
 class Tally(NamedTuple):
     """What one clause of an SLO makes of a population: columns over its entries.
 
-    Without a value or a limit the columns `values`, `micros` and `over` are empty.
+    Without a value or a limit the columns `values`, `parts` and `over` are empty.
     """
 
     population: Population
     bad: list[bool]
     over: list[bool]  # beyond the quantile's limit
     values: list[float]
-    micros: list[int]  # the values in millionths
+    parts: list[int]  # the values as integers, to be added up
+    part_u: int  # what each of them is, in millionths
 
     def by_slot(self) -> Iterator[tuple[int, Counts]]:
         """Each slot's counts."""
-        bad, over, micros = self.bad, self.over, self.micros
+        bad, over, parts = self.bad, self.over, self.parts
         for slot, begin, end in self.population.runs:
-            counted = sum(bad[begin:end]), sum(over[begin:end]), sum(micros[begin:end])
+            counted = sum(bad[begin:end]), sum(over[begin:end]), sum(parts[begin:end]) * self.part_u
             yield slot, Counts(end - begin, *counted)
 
     def by_holder(self) -> Iterator[tuple[Holder, Counts]]:
         """The counts of each fine row, agent and CLI type."""
+        any_bad = any(self.bad)
         for holder, places in self.population.holders.items():
-            sum_u = sum(chosen(self.micros, places)) if self.micros else 0
-            yield holder, Counts(len(places), sum(chosen(self.bad, places)), 0, sum_u)
+            bad = sum(chosen(self.bad, places)) if any_bad else 0
+            sum_u = sum(chosen(self.parts, places)) * self.part_u if self.parts else 0
+            yield holder, Counts(len(places), bad, 0, sum_u)
 
     def bad_by_row(self) -> dict[int, list[int]]:
         """The places of the bad entries, by fine row."""
@@ -143,10 +146,16 @@ def compile_clause(clause: Clause, definition: Definition) -> TallyOf:
             return None
         values = population.column(definition.value) if definition.value else []
         over = [value > limit for value in values] if limit is not None else []
-        micros = [v * MICRO if type(v) is int else round(v * MICRO) for v in values]
-        return Tally(population, bad_of(population), over, values, micros)
+        return Tally(population, bad_of(population), over, values, *parts_of(values))
 
     return tally
+
+
+def parts_of(values: list[Any]) -> tuple[list[int], int]:
+    """Values as integers that can be added up in any order, and what each is in millionths."""
+    if set(map(type, values)) <= {int}:
+        return values, MICRO
+    return [v * MICRO if type(v) is int else round(v * MICRO) for v in values], 1
 
 
 class Folder:

@@ -67,7 +67,9 @@ class Population:
         """A field of every event; "metadata.NAME" reaches into the metadata."""
         found = self._fields.get(field)
         if found is None:
-            found = self._fields[field] = list(map(attrgetter(field), self.events))
+            path, _, name = field.rpartition(".")
+            within = self.column(path) if path else self.events
+            found = self._fields[field] = list(map(attrgetter(name), within))
         return found
 
     def entries(self) -> Iterator[Entry]:
@@ -84,8 +86,7 @@ class Population:
         """Which entries are whose."""
         found: dict[Holder, list[int]] = {}
         for row, begin, end in self._row_runs():
-            whose: list[tuple[str | None, str | None]]
-            whose = list(map(attrgetter("agent_id", "cli_type"), self.events[begin:end]))
+            whose = [(event.agent_id, event.cli_type) for event in self.events[begin:end]]
             by = _places(whose, begin)
             if len(by) > TAGS_KEPT:
                 agents, clis = zip(*whose, strict=True)
