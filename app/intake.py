@@ -90,7 +90,13 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._sent: list[asyncio.Future[Any]] = []
         self._failed: Exception | None = None
         self._ticks = 0
-        self.progress_at = clock()
+        self._progress: dict[TopicPartition, int] = {}  # when it was read from, or at its end, ms
+        self._ticked_at = clock()
+
+    @property
+    def progress_at(self) -> int:
+        """When the partition was read from, or at its end, that has got nowhere for longest, ms."""
+        return min([self._ticked_at, *(self._progress[tp] for tp in self._readers)])
 
     def take_over(self, policy: Policy) -> None:
         """Count by this from now on; definitions that are new are filled from the log's start."""
@@ -234,6 +240,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._counted_upto[tp] = mark.upto if mark and same else 0
         self._heartbeat = chunks.newest(self._heartbeat, mark.heartbeat if mark else None)
         self._readers[tp] = reader
+        self._progress[tp] = self._clock()
         self._consumer.seek(tp, offset)
 
     def _reader(
@@ -302,7 +309,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             reader = self._readers.get(tp)
             if reader is None or generation != self._generation:
                 continue  # a reader that is newer than these records begins elsewhere
-            self.progress_at = self._clock()
+            self._progress[tp] = self._clock()
             for piece in _by_minute(fetched) if self._settings.replay else (fetched,):
                 await self._take_piece(tp, reader, piece)
         await asyncio.gather(*earlier)
@@ -377,8 +384,9 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         await self._send_watermark(watermark)
         await self._settle()
         await self._commit()
-        if all(mark.at_end for mark in watermark.marks):
-            self.progress_at = self._clock()
+        self._ticked_at = self._clock()
+        at_end = {mark.partition for mark in watermark.marks if mark.at_end}
+        self._progress |= {tp: self._ticked_at for tp in self._readers if tp.partition in at_end}
         self._ticks += 1
         if self._ticks % EPOCH_TICKS == 0:
             await self._check_epoch()
