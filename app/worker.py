@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 import uuid
@@ -52,6 +53,9 @@ PARTS: tuple[Part, ...] = ("intake", "count", "deliver")
 
 STALLED_MS = 60_000
 """Without progress for so long, although something waits, the worker is not alive."""
+
+STOP_S = 8.0
+"""Docker waits for ten. What is cut short is as if the worker had been killed, which is safe."""
 
 Running = Callable[[], Awaitable[None]]
 
@@ -220,6 +224,10 @@ async def run(settings: Settings, parts: tuple[Part, ...] = PARTS) -> None:
     done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
     for task in (*tasks, stopping):
         task.cancel()
+    _, hanging = await asyncio.wait(tasks, timeout=STOP_S)
+    if hanging:  # Faust waits for its consumer, and that for Kafka, for ever where it is away
+        log.warning("not ended within %s s, as where Kafka is away: it ends at once", STOP_S)
+        os._exit(EXIT_RESTART if done - {stopping} else 0)
     await asyncio.gather(*tasks, return_exceptions=True)
     for task in done - {stopping}:
         _raise_error_of(task)

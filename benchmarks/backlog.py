@@ -35,7 +35,7 @@ AVAILABILITY = "availability"
 HOUR_S = 3600
 FAILING = 0.002
 MADE = 20_000
-LOOK_S, AFTERWARDS_S = 0.5, 30.0
+LOOK_S = 0.5
 FIRST = 100  # what the worker counts before it is stopped
 QUEUED = 200_000
 OWN_TIMES = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
@@ -71,12 +71,10 @@ def produce(settings: Settings, events: int, hours: int, until_s: int) -> int:
     topic, failed = topic_name(settings, EVENTS), 0
     for second in seconds(events, hours, until_s):
         tail = time.strftime('%Y-%m-%d %H:%M:%S"}', time.gmtime(second.at_s)).encode()
-        batch = [
-            {"value": head + tail, "timestamp": second.at_s * 1000}
-            for ok, count in ((False, second.bad), (True, second.good))
-            for head in cycled(heads[ok], count)
-        ]
-        producer.produce_batch(topic, batch, partition=second.at_s % PARTITIONS)
+        where = {"partition": second.at_s % PARTITIONS, "timestamp": second.at_s * 1000}
+        for ok, count in ((False, second.bad), (True, second.good)):
+            for head in cycled(heads[ok], count):
+                producer.produce(topic, head + tail, **where)
         failed += second.bad
         while len(producer) > QUEUED:
             producer.poll(0.05)
@@ -116,7 +114,7 @@ async def main(given: argparse.Namespace, kafka: str) -> dict[str, Any]:
             print("the backlog lies there", file=sys.stderr, flush=True)
             async with Worker(settings, env) as worker:
                 found = await caught_up(worker, given.events + FIRST, failed + before)
-                await asyncio.sleep(AFTERWARDS_S)
+                await asyncio.sleep(given.watch)
     return {**found, "told": receiver.said}
 
 
@@ -162,6 +160,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--hours", type=int, default=24, help="over which they lie")
+    parser.add_argument("--watch", type=float, default=30, help="seconds, when all is counted")
     parser.add_argument("--kafka", default="", help="host:port; without it one is started")
     return parser.parse_args()
 

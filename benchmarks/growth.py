@@ -11,6 +11,7 @@ that counts all. Where all charts are made, docs/growth.svg is written; the last
 import argparse
 import asyncio
 import json
+import sys
 import tempfile
 import time
 import uuid
@@ -154,7 +155,9 @@ class Stage(NamedTuple):
             )
             await create_topics(settings, [source_of(partitions)])
             await create_topics(settings, all_topics(replay=False))
-            return round(len(made) / await caught_up_s(settings, made, workers) / 1000, 1)
+            rate = round(len(made) / await caught_up_s(settings, made, workers) / 1000, 1)
+        print(f"{partitions=} {hours=} {workers=}: {rate}", file=sys.stderr, flush=True)
+        return rate
 
 
 async def caught_up_s(settings: Settings, made: list[Execution], workers: int) -> float:

@@ -142,8 +142,9 @@ class Worker:
 
     def kill(self) -> None:
         """SIGKILL."""
-        self.process.kill()
-        self.process.wait()
+        with suppress(psutil.NoSuchProcess):  # it has ended
+            self.process.kill()
+            self.process.wait()
 
     def stop(self) -> float:
         """SIGTERM, and the seconds until it has ended."""

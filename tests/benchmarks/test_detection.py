@@ -1,38 +1,18 @@
 """`make bench-detection` in small: every incident is timed, goals are told from figures."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
 
+from tests.benchmarks.scripts import run
 from tests.tools import needs
 
-ROOT = Path(__file__).parents[2]
 INCIDENTS = 5
-
-
-def run(*arguments: str) -> tuple[str, dict[str, Any]]:
-    """What it prints, and its last line."""
-    done = subprocess.run(
-        [sys.executable, "benchmarks/detection.py", "--incidents", str(INCIDENTS), *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout, json.loads(done.stdout.splitlines()[-1])
+FEW = ("detection.py", "--incidents", str(INCIDENTS))
 
 
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_every_incident_is_told_and_the_background_is_described(kafka: str) -> None:
-    said, told = run("--kafka", kafka, "--only", "10")
+    said, told = run(*FEW, "--kafka", kafka, "--only", "10")
     assert {part: (one["incidents"], one["missing"]) for part, one in told["times"].items()} == {
         "10 fast-burn": (INCIDENTS, 0),
         "10 zero tolerance": (INCIDENTS // 5, 0),
@@ -46,7 +26,7 @@ def test_every_incident_is_told_and_the_background_is_described(kafka: str) -> N
 @pytest.mark.slow
 @needs("prometheus", "prometheus-alertmanager")
 def test_prometheus_and_alertmanager_tell_of_the_same_incidents() -> None:
-    said, told = run("--only", "tuned")
+    said, told = run(*FEW, "--only", "tuned")
     tuned = told["times"]["tuned"]
     assert (tuned["incidents"], tuned["missing"]) == (INCIDENTS, 0)
     assert tuned["median_ms"] > 100  # nobody told it before a scrape and an evaluation

@@ -203,6 +203,8 @@ async def test_kafka_is_stopped_and_started(prefix: str, tmp_path: Path) -> None
                 await asyncio.sleep(2)
             await counts_are_right(stack)
             await told_once(stack)
+            await asyncio.to_thread(local_kafka.stop, data_dir)
+            assert await worker.stop() == 0  # though it cannot take its leave of Kafka
     finally:
         await asyncio.to_thread(local_kafka.stop, data_dir)
 
