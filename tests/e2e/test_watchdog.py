@@ -33,7 +33,8 @@ def child_of(supervisor: Worker) -> psutil.Process | None:
     """The worker that this supervisor runs now."""
     assert supervisor.process is not None
     children = psutil.Process(supervisor.process.pid).children()
-    return next((child for child in children if "worker" in child.cmdline()), None)
+    alive = (child for child in children if child.status() != psutil.STATUS_ZOMBIE)
+    return next((child for child in alive if "worker" in child.cmdline()), None)
 
 
 async def restarted(supervisor: Worker, before: psutil.Process) -> None:
