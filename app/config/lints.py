@@ -129,8 +129,9 @@ def route_lints(ownership: OwnershipFile, slos: Mapping[str, Slo]) -> Iterator[F
             yield Fault("no-slack-id", at, message, "hint")
     by_row = {**{family_of(slo): found for slo, found in slos.items()}, **slos}
     for name, row in ownership.routes.items():
-        if name in by_row:
-            yield from _row_lints(("routes", name), row, by_row[name])
+        slo = by_row.get(name) or by_row.get(family_of(name))  # a group may not be seen yet
+        if slo is not None:
+            yield from _row_lints(("routes", name), row, slo)
 
 
 def _used(ownership: OwnershipFile) -> set[str]:

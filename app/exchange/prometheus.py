@@ -258,8 +258,9 @@ def _about(slo: Slo, route: Route, rule: str, severity: str) -> Rule:
 
 
 def _lost_rows(policy: Policy) -> Iterator[Loss]:
-    for name in policy.ownership.routes:
-        if family_of(name) in policy.groupings:
+    for name, row in policy.ownership.routes.items():
+        grouping = policy.groupings.get(family_of(name))
+        if grouping is not None and replace(row, slo=grouping.route.slo) != grouping.route:
             yield Loss(
                 where=f"{name}: route",
                 what="rules are for all groups at once, and name the owner of the entry",

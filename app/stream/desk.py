@@ -317,12 +317,13 @@ class Desk:
             self._publish(account, judged, now)
 
     def _is_due_to_show(self, account: Account) -> bool:
-        """Every ten seconds, and as soon as all is read where it was not."""
-        caught_up = account.slo.id in self._behind and self._at_end(account)
+        """Every ten seconds, and as soon as all is read, or filled, where it was not."""
+        caught_up = account.slo.id in self._behind and self._is_current(account)
         return caught_up or self._is_due(self._published, account)
 
-    def _at_end(self, account: Account) -> bool:
-        return self.board(account.slo.id).at_end(self._clock())
+    def _is_current(self, account: Account) -> bool:
+        at_end = self.board(account.slo.id).at_end(self._clock())
+        return at_end and not self.is_filling(account)
 
     def _is_due(self, done: dict[str, float], account: Account) -> bool:
         last = done.get(account.slo.id)
@@ -332,7 +333,7 @@ class Desk:
         slo, state = account.slo, account.standing.state
         self._published[slo.id] = time.monotonic()
         self._unpublished.pop(slo.id, None)
-        (self._behind.discard if self._at_end(account) else self._behind.add)(slo.id)
+        (self._behind.discard if self._is_current(account) else self._behind.add)(slo.id)
         lag = self.board(slo.id).lag_ms(self._clock())
         document = status.of_slo(
             slo, account.route, state, judged.figures, judged.signals, account.ledger

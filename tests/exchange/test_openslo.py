@@ -191,6 +191,8 @@ def test_groups_and_presets_come_back_as_they_were(tmp_path: Path, by: object) -
     assert taken_over(tmp_path, done.stdout) == (config.load(tmp_path / "old"), [])
     rules = burnrate("export", "prometheus", "--config", tmp_path / "old", "--out", tmp_path / "r")
     assert rules.returncode == 0
+    rows = [line for line in rules.stderr.splitlines() if ": route: rules are for all" in line]
+    assert len(rows) == (by == "cli_type")  # of codex
     assert (
         subprocess.run(["promtool", "check", "rules", tmp_path / "r"], check=False).returncode == 0
     )
