@@ -125,9 +125,11 @@ async def test_a_value_that_is_seen_becomes_an_slo_and_stays_one(
         # the same configuration changes nothing; fewer at most end the last, with its incident
         assert "no SLO and no open incident is touched" in await against_live(stack, folder)
         assert (await reload(stack)).json()["changed"] is False
-        folder.edit("slos.yaml", (f"most: {MOST}", "most: 2"))
-        said = await against_live(stack, folder)
+        after = folder.copy()
+        after.edit("slos.yaml", (f"most: {MOST}", "most: 2"))
+        said = await against_live(stack, after)
         assert "ends, because by-cli:codex is configured no more; its pages are resolved" in said
+        folder.take(after)
         await reload(stack)
         await filled(stack, "by-cli:other")
         await has_groups(stack, "claude", "gemini")

@@ -51,9 +51,18 @@ NEW_ROUTE = """
 class Folder:
     """A configuration to be changed under running workers."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, of: Path = ROOT / "config") -> None:
         self.path = path
-        shutil.copytree(ROOT / "config", path)
+        shutil.copytree(of, path)
+
+    def copy(self) -> "Folder":
+        """Where no worker looks, so that a change can be asked about before one takes it over."""
+        return Folder(self.path.with_name("next"), self.path)
+
+    def take(self, other: "Folder") -> None:
+        """What another folder says now."""
+        for name in ("ownership.yaml", "slos.yaml"):
+            self.write(name, other.read(name))
 
     def write(self, name: str, text: str) -> None:
         new = self.path / f"{name}.new"
@@ -156,19 +165,21 @@ async def test_a_reload_in_the_middle_of_an_incident(
         await wait_for(lambda: len(stack.paged()) == 3, "both are paged, the data lead as well")
 
         # another owner, another definition, one SLO more, two fewer, one of them with an incident
-        moved_owner(folder)
-        slos = folder.read("slos.yaml")
+        after = folder.copy()
+        moved_owner(after)
+        slos = after.read("slos.yaml")
         begin, end = slos.index("  - id: data-integrity"), slos.index(RESOURCE)
         kept = slos[:begin].replace("duration_ms > 30000", "duration_ms > 20000")
-        folder.write("slos.yaml", kept + NEW_SLO)
-        ownership = folder.read("ownership.yaml")
+        after.write("slos.yaml", kept + NEW_SLO)
+        ownership = after.read("ownership.yaml")
         routes, _, rest = ownership.partition("  data-integrity:")
-        folder.write("ownership.yaml", routes + NEW_ROUTE + rest[rest.index("  alerter:") :])
+        after.write("ownership.yaml", routes + NEW_ROUTE + rest[rest.index("  alerter:") :])
         assert end > begin
-        said = await against_live(stack, folder)
+        said = await against_live(stack, after)
         assert f"reload: {KEY}: @ops-team and #ops-alerts are told from the next step on" in said
         assert "its pages are resolved" in said
         assert "reload: latency: counts something else now" in said
+        folder.take(after)
         answer = await reload(stack)
         assert (answer.status_code, answer.json()) == (
             200,
