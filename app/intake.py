@@ -102,13 +102,13 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         """Count by this from now on; definitions that are new are filled from the log's start."""
         self._folders = _folders(policy.slos.values(), self._topic)
         self._groupings = policy.groupings
-        self._finder = Finder(self._groupings, self._topic)
         for reader in self._readers.values():
             reader.keep(self._folders)
         self._fill()
 
     def _fill(self) -> None:
         """Begin to fill what the readers lack; what was being filled is begun anew."""
+        self._finder = Finder(self._groupings, self._topic)  # what was not sent is found again
         if self._filling is not None:
             self._filling.cancel()
             self._filling = None
@@ -174,7 +174,6 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         )
         self._sent = []
         self._failed = None
-        self._finder = Finder(self._groupings, self._topic)  # what was not sent is found again
         self._admin = AIOKafkaAdminClient(**options)
         try:
             for client in (self._admin, self._producer):

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from app.config.findings import Fault, Loc
 from app.config.ownership_entries import OwnershipFile, StepEntry
-from app.config.slo_entries import BreachEntry, Common, SloEntry, SlosFile
+from app.config.slo_entries import BreachEntry, Common, SloEntry, SlosFile, name_fault
 from app.core import budgets
 from app.core.figures import SHOWN_WINDOWS_S
 from app.core.ownership import TooMany
@@ -107,8 +107,8 @@ def route_faults(
             yield Fault("no-route", ("routes", name), message)
     for name, row in ownership.routes.items():
         at: Loc = ("routes", name)
-        if slos and name not in known and family_of(name) not in growing:
-            yield Fault("unknown-slo", at, f"there is no SLO {name!r} in slos.yaml")
+        if slos and (message := name_fault(name, known, growing)):
+            yield Fault("unknown-slo", at, message)
         if row.owner not in ownership.owners:
             yield Fault("unknown-owner", (*at, "owner"), f"{row.owner!r} is not among the owners")
         for index, step in enumerate(row.escalation):

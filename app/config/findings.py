@@ -54,6 +54,7 @@ CODES: dict[str, str] = {
     "thin-window": "A window shorter than the evidence needs.",
     "duplicate-rule": "A rule that never says more than another one.",
     "duplicate-slo": "Two SLOs that count and promise the same.",
+    "absent-groups": "A value seen once, by mistake, would be told as silent.",
     "unfamiliar-field": "A metadata field that looks like another one.",
     "idle-step": "A step of an escalation that can never be due.",
     "escalates-to-nobody": "A P1 that nobody takes stays where it is.",

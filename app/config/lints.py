@@ -35,6 +35,11 @@ def slo_lints(slos: SlosFile) -> Iterator[Fault]:
         )
         yield from _weaker(at, slo)
         yield from _unfamiliar((*at, "counts"), slo)
+        if slos.slos[index].seen and slo.absent_for_s is not None:
+            message = (
+                "a value that is seen once, by mistake, is told as silent for weeks: list them"
+            )
+            yield Fault("absent-groups", (*at, "absent_for"), message, "warning")
     yield from _same_slos(made)
 
 

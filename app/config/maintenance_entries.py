@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BeforeValidator, Field
 
 from app.config.findings import Fault, Finding, Loc
-from app.config.slo_entries import SlosFile
+from app.config.slo_entries import SlosFile, name_fault
 from app.config.sources import read
 from app.config.values import Model, Seconds
 from app.core import maintenance
@@ -102,5 +102,5 @@ def maintenance_faults(file: MaintenanceFile, slos: SlosFile | None) -> Iterator
         if fault := maintenance.fault_of(entry.window()):
             yield Fault("invalid", at, fault)
         for slo in () if entry.slos == "all" else entry.slos:
-            if known is not None and slo not in known and family_of(slo) not in growing:
-                yield Fault("unknown-slo", (*at, "slos"), f"there is no SLO {slo!r}")
+            if known is not None and (message := name_fault(slo, known, growing)):
+                yield Fault("unknown-slo", (*at, "slos"), message)

@@ -1,6 +1,6 @@
 """`slos.yaml` as it is written, and what the core makes of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
@@ -16,7 +16,7 @@ from app.config.values import (
     Value,
     Window,
 )
-from app.core.groups import MOST_GROUPS, OTHER, group_name, slos_of
+from app.core.groups import MOST_GROUPS, OTHER, group_name, is_fit, slos_of
 from app.core.slos import (
     BreachRule,
     BurnRule,
@@ -42,7 +42,7 @@ Events = Annotated[
     BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...]),
     Field(min_length=1),
 ]
-GroupField = Annotated[str, Field(pattern=r"^(cli_type|agent_id)$")]
+GroupField = Literal["cli_type", "agent_id"]
 ListedValues = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=60)], ...],
     Field(min_length=1, max_length=MOST_GROUPS),
@@ -195,10 +195,11 @@ def _by(value: object) -> object:
 
 
 def _values(value: object, listed: Callable[[object], object]) -> object:
-    if not isinstance(value, dict):
+    if isinstance(value, list):
         return listed(value)
-    most = value.get("most", MOST_GROUPS)
-    if {*value} - {"most"} or type(most) is not int or not 1 <= most <= GROUPS_MOST:
+    known = isinstance(value, dict) and {*value} <= {"most"}
+    most = value.get("most", MOST_GROUPS) if known else None
+    if type(most) is not int or not 1 <= most <= GROUPS_MOST:
         raise ValueError(f"list the values, or write {{most: 20}}, {GROUPS_MOST} at most")
     return SeenValues(most=most)
 
@@ -323,6 +324,19 @@ class SloEntry(Common):
             absent_for_s=self.absent_for,
             **{name: value for name, value in chosen.items() if value is not None},
         )
+
+
+def name_fault(name: str, known: Collection[str], growing: Collection[str]) -> str | None:
+    """Why there is no SLO of this name; None: there is one, or will be once its value is seen.
+
+    `growing`: entries whose groups are those that are seen.
+    """
+    entry, _, value = name.partition(":")
+    if name in known or (entry in growing and is_fit(value)):
+        return None
+    if entry in growing:
+        return f"there can be no group of {value!r}: such events count in {entry}:{OTHER}"
+    return f"there is no SLO {name!r} in slos.yaml"
 
 
 class SlosFile(Model):

@@ -1,6 +1,6 @@
 """The files of a configuration: YAML into models, and where in the text each value stands."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -107,7 +107,14 @@ def _modelled(
     try:
         return Read(source, model.model_validate(value), ())
     except ValidationError as error:
-        return Read(source, None, source.findings(map(_fault, error.errors())))
+        return Read(source, None, source.findings(map(_fault, _of_their_own(error))))
+
+
+def _of_their_own(error: ValidationError) -> Iterator[Any]:
+    """Without lists that lack nothing but what is refused within them."""
+    errors = error.errors()
+    within = {one["loc"][:length] for one in errors for length in range(len(one["loc"]))}
+    return (one for one in errors if one["type"] != "too_short" or one["loc"] not in within)
 
 
 def _refused(path: Path, message: str, mark: yaml.Mark | None = None) -> Read[Any]:

@@ -177,3 +177,10 @@ class Folder:
     def clauses(self, event: str) -> list[tuple[Clause, TallyOf]]:
         """The clauses that count this event."""
         return self._clauses.get(event, [])
+
+    def counted(self, population: Population) -> Iterator[Population]:
+        """What its clauses count of a population, clause by clause."""
+        for _, tally_of in self.clauses(population.event):
+            tally = tally_of(population)
+            if tally is not None:
+                yield tally.population

@@ -37,6 +37,11 @@ def group_name(value: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", value.lower()).strip("-") or OTHER
 
 
+def is_fit(value: str) -> bool:
+    """Whether a value that is seen can be part of an id, so that there may be a group of it."""
+    return value != OTHER and _VALUE.fullmatch(value) is not None
+
+
 def slos_of(whole: Slo, by: str, values: Mapping[str, str]) -> Iterator[Slo]:
     """One SLO for each value, by its part of the id, and one for all other events of the whole."""
     for name, value in values.items():
@@ -85,7 +90,7 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if not value:
             return "missing"
-        if value == OTHER or not _VALUE.fullmatch(value):
+        if not is_fit(value):
             return "unfit"
         return "beyond" if len(self.values) >= self.most else None
 
@@ -158,13 +163,10 @@ class _Search:
 
     def look(self, population: Population, partition: int, since: int, found: Looked) -> None:
         """The usual batch has known values alone: one set of a column tells."""
-        clauses = self._folder.clauses(population.event)
-        if not clauses or self._known.issuperset(population.column(self._grouping.by)):
+        if self._known.issuperset(population.column(self._grouping.by)):
             return
-        for _, tally_of in clauses:
-            tally = tally_of(population)
-            if tally is not None:
-                self._sort_out(tally.population, partition, since, found)
+        for counted in self._folder.counted(population):
+            self._sort_out(counted, partition, since, found)
 
     def _sort_out(self, counted: Population, partition: int, since: int, found: Looked) -> None:
         slo, by = self._grouping.whole.id, self._grouping.by

@@ -48,6 +48,12 @@ def test_three_fast_burns_need_more_than_an_hours_share_of_the_traffic(tmp_path:
 
 
 LINTED_SLOS = {
+    "absent-groups": (
+        "objective: 0.995",
+        "objective: 0.995\n    by: agent_id\n    absent_for: 1h",
+        "slos.0 (availability).absent_for",
+        "a value that is seen once, by mistake, is told as silent for weeks",
+    ),
     "thin-window": (
         "threshold: 0.90, window: 24h, severity: P2}",
         "threshold: 0.90, window: 20s, severity: P2}",

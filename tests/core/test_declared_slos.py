@@ -82,17 +82,19 @@ def test_a_grouped_slo_is_one_for_each_value_and_one_for_all_others(tmp_path: Pa
         ("{cli_type: [A, a]}", "two values make the same id"),
         ("{cli_type: [other]}", "one is called other"),
         ("{cli_type: []}", "by.cli_type: at least one is needed"),
-        ("{colour: [red]}", "String should match pattern"),
+        ("{colour: [red]}", "Input should be 'cli_type' or 'agent_id'"),
+        ("{cli_type: }", "list the values, or write {most: 20}"),
         (f"{{cli_type: {[f'c{n}' for n in range(51)]}}}", "at most 50 items"),
         ("{cli_type: {least: 3}}", "list the values, or write {most: 20}"),
         ("{cli_type: {most: true}}", "list the values, or write {most: 20}"),
-        ("colour", "String should match pattern"),
+        ("colour", "Input should be 'cli_type' or 'agent_id'"),
     ],
 )
 def test_groups_are_bounded_and_told_apart(tmp_path: Path, by: str, fault: str) -> None:
     slos = BY_CLI.replace("{cli_type: [claude-code, gemini]}", by)
-    with pytest.raises(ConfigError, match=fault):
+    with pytest.raises(ConfigError, match=fault) as refused:
         made(tmp_path, slos)
+    assert len(refused.value.errors) == 1
 
 
 @pytest.mark.slow

@@ -147,6 +147,24 @@ def test_an_entry_without_a_row_is_refused_though_its_groups_may_have_some(tmp_p
     ]
 
 
+@pytest.mark.parametrize("value", ["Claude Code", "", "a:b", "x" * 61])
+def test_a_row_or_a_window_of_a_group_that_can_never_be_is_refused(
+    tmp_path: Path, value: str
+) -> None:
+    name = f"by-cli:{value}"
+    windows = f"""
+windows:
+  - {{id: night, slos: ["{name}"], begins: 2026-01-01T00:00, for: 1h, by: "@a", why: w}}
+"""
+    with pytest.raises(ConfigError) as refused:
+        policy_of(tmp_path, rows=f'  "{name}": {{owner: "@a", channel: "#a"}}\n', windows=windows)
+    why = f"there can be no group of {value!r}: such events count in by-cli:other"
+    assert [line.partition("yaml:")[2] for line in refused.value.errors] == [
+        f"3: windows.0 (night).slos: {why}",
+        f"5: routes.{name}: {why}",
+    ]
+
+
 def test_another_policy_keeps_the_groups_of_the_same_field_only(tmp_path: Path) -> None:
     before = policy_of(tmp_path).seeing({"by-cli": ["claude", "codex"]})
     assert policy_of(tmp_path, "{cli_type: {most: 1}}").like(before).groupings["by-cli"].values == (
