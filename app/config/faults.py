@@ -107,8 +107,8 @@ def route_faults(
             yield Fault("no-route", ("routes", name), message)
     for name, row in ownership.routes.items():
         at: Loc = ("routes", name)
-        if slos and (message := name_fault(name, known, growing)):
-            yield Fault("unknown-slo", at, message)
+        if slos and (fault := name_fault(name, known, growing)):
+            yield Fault("unknown-slo", at, fault)
         if row.owner not in ownership.owners:
             yield Fault("unknown-owner", (*at, "owner"), f"{row.owner!r} is not among the owners")
         for index, step in enumerate(row.escalation):

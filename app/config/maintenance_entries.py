@@ -102,5 +102,5 @@ def maintenance_faults(file: MaintenanceFile, slos: SlosFile | None) -> Iterator
         if fault := maintenance.fault_of(entry.window()):
             yield Fault("invalid", at, fault)
         for slo in () if entry.slos == "all" else entry.slos:
-            if known is not None and (message := name_fault(slo, known, growing)):
-                yield Fault("unknown-slo", (*at, "slos"), message)
+            if known is not None and (missing := name_fault(slo, known, growing)):
+                yield Fault("unknown-slo", (*at, "slos"), missing)

@@ -197,11 +197,11 @@ def _by(value: object) -> object:
 def _values(value: object, listed: Callable[[object], object]) -> object:
     if isinstance(value, list):
         return listed(value)
-    known = isinstance(value, dict) and {*value} <= {"most"}
-    most = value.get("most", MOST_GROUPS) if known else None
-    if type(most) is not int or not 1 <= most <= GROUPS_MOST:
-        raise ValueError(f"list the values, or write {{most: 20}}, {GROUPS_MOST} at most")
-    return SeenValues(most=most)
+    if isinstance(value, dict) and {*value} <= {"most"}:
+        most = value.get("most", MOST_GROUPS)
+        if type(most) is int and 1 <= most <= GROUPS_MOST:
+            return SeenValues(most=most)
+    raise ValueError(f"list the values, or write {{most: 20}}, {GROUPS_MOST} at most")
 
 
 _one = Field(min_length=1, max_length=1)
@@ -248,14 +248,17 @@ class SloEntry(Common):
     @property
     def listed(self) -> tuple[str, ...]:
         """The values of its groups, where they are listed."""
-        values: object = (self.by or {}).get(self.field)
-        return values if isinstance(values, tuple) else ()
+        return self._groups if isinstance(self._groups, tuple) else ()
 
     @property
     def seen(self) -> SeenValues | None:
         """How its groups are made of values that are seen, where they are."""
-        values: object = (self.by or {}).get(self.field)
-        return values if isinstance(values, SeenValues) else None
+        return self._groups if isinstance(self._groups, SeenValues) else None
+
+    @property
+    def _groups(self) -> object:
+        """Which values of the field make one."""
+        return next(iter((self.by or {}).values()), None)
 
     def definition(self) -> Definition:
         """What it counts, all of its groups together."""
