@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from app.local.kafka import start, stop
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Function]) -> None:
-    """In several processes, tests that share what their module sets up stay together."""
+    """In several processes, tests that share what their module sets up stay together.
+
+    Of tests with the same name one alone would be run there: that is an error.
+    """
+    again = [name for name, number in Counter(item.nodeid for item in items).items() if number > 1]
+    if again:
+        raise pytest.UsageError(f"several tests have the name {again[0]}")
     for item in items:
         fixtures = item._fixtureinfo.name2fixturedefs.values()
         if any(fixture[-1].scope == "module" for fixture in fixtures):

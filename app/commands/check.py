@@ -93,7 +93,7 @@ def _print(found: Examined, effects: list[str]) -> None:
     for effect in effects:
         out.print(plain(f"reload: {effect}"), soft_wrap=True)
     if not found.errors and found.policy:
-        out.print(plain(_fine(found.policy), "good"))
+        out.print(plain(_fine(found.policy), "good"), soft_wrap=True)
 
 
 _STYLES = {"error": "", "warning": "", "hint": "quiet"}
