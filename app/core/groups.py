@@ -85,9 +85,7 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
             yield replace(slo, maintenance=self.windows.get(slo.id, slo.maintenance))
 
     def why_left_over(self, value: str | None) -> WhyLeftOver | None:
-        """Why events with this value count in `ENTRY:other`; None: it has a group, or gets one."""
-        if value in self.values:
-            return None
+        """Why events with a value that has no group count in `ENTRY:other`; None: it gets one."""
         if not value:
             return "missing"
         if not is_fit(value):
