@@ -31,6 +31,7 @@ from app.stream.fetching import PromptConsumer
 from app.stream.publisher import Publisher
 from app.stream.pulse import Asleep, Pulse
 from app.stream.records import Records
+from app.stream.recovery import Latest
 from app.stream.recovery import Tables as QuickTables
 from app.stream.spare import Spare
 from app.stream.vigil import Vigil
@@ -193,11 +194,14 @@ def deliver_part(
     _beat(app, pulse)
     _share_out(app, settings, NOTICES)
 
+    recovery = Latest(lambda: recover_or_restart(delivering.recover))
+
     @app.on_partitions_revoked.connect
     async def revoked(_app: faust.App, _revoked: set[TP], **_kwargs: object) -> None:
+        await recovery.end()
         await delivering.revoke()
 
-    table.on_recover(lambda: recover_or_restart(delivering.recover))
+    table.on_recover(recovery.begin)
     return DeliverPart(app, delivering)
 
 
@@ -316,17 +320,19 @@ def source(app: faust.App, settings: Settings, name: str) -> faust.TopicT:
 def _follow_partitions(app: faust.App, tables: list[faust.Table], counting: Counting) -> None:
     """Recover when all tables are, and let go when the partitions move."""
     recovered: set[str] = set()
+    recovery = Latest(lambda: recover_or_restart(counting.recover))
 
     @app.on_partitions_revoked.connect
     async def revoked(_app: faust.App, _revoked: set[TP], **_kwargs: object) -> None:
         recovered.clear()
+        await recovery.end()
         await counting.revoke()
 
     def when_recovered(name: str) -> Callable[[], Awaitable[None]]:
         async def done() -> None:
             recovered.add(name)
             if len(recovered) == len(tables):
-                await recover_or_restart(counting.recover)
+                await recovery.begin()
 
         return done
 

@@ -173,15 +173,18 @@ class Counting:
 
     async def take(self, event: faust.Event) -> None:
         """One message of `slo.digests`; acknowledged when Kafka has what came of it."""
-        if event.message.partition in self._mine:
-            self._heard_at[event.message.partition] = self._clock()
+        partition = event.message.partition
+        if partition in self._mine:
+            self._heard_at[partition] = self._clock()
+        elif self._moving_since is None and partition in self._claims.owned():
+            raise RuntimeError(f"partition {partition} is ours and was not recovered")
         message = _decode(event.value)
         if isinstance(message, Watermark):
             self._acknowledge_later(event)
             if self._speaks_of_now(event):
-                await self._desk.hear(message, event.message.partition)
+                await self._desk.hear(message, partition)
             return
-        if event.message.partition not in self._mine:
+        if partition not in self._mine:
             return  # its partition has moved on: whoever has it now reads this again
         self._acknowledge_later(event)
         account = self._desk.accounts.get(message.slo)

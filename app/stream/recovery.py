@@ -1,9 +1,10 @@
 """A quick recovery of Faust's tables: read in bulk, at once, and not searched for garbage."""
 
+import asyncio
 import gc
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -102,6 +103,33 @@ class _Change(NamedTuple):
     key: bytes
     value: bytes | None
     message: ConsumerRecord
+
+
+class Latest:
+    """One recovery at a time: the one under way ends where partitions move again.
+
+    Faust leaves it running beside the next one. Whichever is done last decides what is ours: an
+    old one would bring back partitions that are another's by then, and drop those that have come.
+    """
+
+    def __init__(self, recover: Callable[[], Awaitable[None]]) -> None:
+        self._recover = recover
+        self._under_way: asyncio.Future[None] | None = None
+
+    async def begin(self) -> None:
+        """Recover; returns when that is done, or ended by another."""
+        await self.end()
+        mine = self._under_way = asyncio.ensure_future(self._recover())
+        await asyncio.wait([mine])
+        if not mine.cancelled():
+            mine.result()
+
+    async def end(self) -> None:
+        """End the one under way, and wait until it has ended."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.cancel()
+            await asyncio.wait([under_way])
 
 
 @contextmanager
