@@ -14,18 +14,15 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from background import LENGTH_OF_TIME, OPTIONS
 from confluent_kafka import Producer
 from receiver import Receiver
-from stand import COUNTED, ROOT, Worker, broker, end_in_order, machine
+from stand import COUNTED, ROOT, Worker, broker, end_in_order, machine, parser, site
 from traffic import executions, source_of
 
 from app.core.vitals import ALERTER
@@ -92,13 +89,7 @@ def cycled(made: list[bytes], count: int) -> list[bytes]:
 
 async def main(given: argparse.Namespace, kafka: str) -> dict[str, Any]:
     """Run it all."""
-    with tempfile.TemporaryDirectory() as name:
-        settings = Settings(
-            kafka=kafka,
-            topic_prefix=f"l{uuid.uuid4().hex[:6]}.",
-            config_dir=ROOT / "config",
-            data_dir=Path(name),
-        )
+    with site(kafka) as settings:
         await create_topics(settings, [source_of(PARTITIONS, OWN_TIMES)])  # of a day ago
         await create_topics(settings, all_topics(replay=False))
         receiver = Receiver()
@@ -160,12 +151,11 @@ async def caught_up(worker: Worker, events: int, failed: int) -> dict[str, Any]:
 
 def arguments() -> argparse.Namespace:
     """What is chosen on the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--events", type=int, default=10_000_000)
-    parser.add_argument("--hours", type=int, default=24, help="over which they lie")
-    parser.add_argument("--watch", type=float, default=30, help="seconds, when all is counted")
-    parser.add_argument("--kafka", default="", help="host:port; without it one is started")
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--events", type=int, default=10_000_000)
+    options.add_argument("--hours", type=int, default=24, help="over which they lie")
+    options.add_argument("--watch", type=float, default=30, help="seconds, when all is counted")
+    return options.parse_args()
 
 
 if __name__ == "__main__":

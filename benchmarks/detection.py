@@ -18,12 +18,9 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import alertmanager
@@ -32,7 +29,7 @@ from aiokafka import AIOKafkaProducer
 from alertmanager import COMMON, TUNED
 from probes import Probe
 from receiver import Receiver
-from stand import ROOT, Worker, broker, end_in_order, machine
+from stand import ROOT, Worker, broker, end_in_order, machine, parser, site
 
 from app.kafka import client_options, create_topics, topic_name
 from app.settings import Settings
@@ -108,13 +105,7 @@ def fast_burn(rate: int) -> str:
 async def ours(kafka: str, rate: int, incidents: int) -> tuple[Found, dict[str, Any]]:
     """This project's times at one rate, and what the rate was."""
     every = probes.probes(incidents)
-    with tempfile.TemporaryDirectory() as name:
-        settings = Settings(
-            kafka=kafka,
-            topic_prefix=f"d{uuid.uuid4().hex[:6]}.",
-            config_dir=Path(name) / "config",
-            data_dir=Path(name) / "data",
-        )
+    with site(kafka, own_config=True) as settings:
         probes.policy(settings.config_dir, every)
         await create_topics(settings, all_topics(replay=False))
         receiver = Receiver()
@@ -267,13 +258,12 @@ async def main(given: argparse.Namespace) -> None:
 
 def arguments() -> argparse.Namespace:
     """What is chosen on the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help="parts to run")
-    parser.add_argument(
+    options = parser(__doc__)
+    options.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help="parts to run")
+    options.add_argument(
         "--incidents", type=int, default=200, help="of each part (60 at most: common)"
     )
-    parser.add_argument("--kafka", default="", help="host:port; without it one is started")
-    return parser.parse_args()
+    return options.parse_args()
 
 
 if __name__ == "__main__":

@@ -12,17 +12,14 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
-from stand import ROOT, Worker, broker, end_in_order, machine
+from stand import ROOT, Worker, broker, end_in_order, machine, parser, site
 from traffic import Execution, executions, send, source_of
 
 from app import config
@@ -35,6 +32,7 @@ from app.core.rows import Row
 from app.core.slos import Clause, Condition, Definition, Slo
 from app.core.slots import GRAINS
 from app.kafka import COMPRESSION, client_options, create_topics, topic_name
+from app.local import ports
 from app.settings import Settings
 from app.topics import EVENTS as EVENTS_TOPIC
 from app.topics import all_topics
@@ -147,13 +145,7 @@ class Stage(NamedTuple):
 
     async def _rate(self, *, partitions: int = 4, hours: int = 6, workers: int = 1) -> float:
         made = list(executions(self.events, agents=64, span_s=hours * 3600, partitions=partitions))
-        with tempfile.TemporaryDirectory() as name:
-            settings = Settings(
-                kafka=self.kafka,
-                topic_prefix=f"g{uuid.uuid4().hex[:6]}.",
-                config_dir=ROOT / "config",
-                data_dir=Path(name),
-            )
+        with site(self.kafka) as settings:
             await create_topics(settings, [source_of(partitions)])
             await create_topics(settings, all_topics(replay=False))
             rate = round(len(made) / await caught_up_s(settings, made, workers) / 1000, 1)
@@ -178,9 +170,8 @@ async def caught_up_s(settings: Settings, made: list[Execution], workers: int) -
         await send(producer, topic_name(settings, EVENTS_TOPIC), made)
         await producer.flush()
         several = [
-            await stack.enter_async_context(Worker(replace(settings, data_dir=folder)))
-            for number in range(workers)
-            if (folder := settings.data_dir / str(number))
+            await stack.enter_async_context(Worker(replace(settings, port=ports.free(0))))
+            for _ in range(workers)
         ]
         for worker in several:
             await worker.ready()
@@ -243,11 +234,10 @@ def chart(every: list[Series]) -> str:
 def arguments() -> argparse.Namespace:
     """What is chosen on the command line."""
     every = [*CHARTS, *STAGED]
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="*", choices=every, default=every, help="charts to make")
-    parser.add_argument("--events", type=int, default=500_000, help="each run of a whole worker")
-    parser.add_argument("--kafka", default="", help="host:port; without it one is started")
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--only", nargs="*", choices=every, default=every, help="charts to make")
+    options.add_argument("--events", type=int, default=500_000, help="each run of a whole worker")
+    return options.parse_args()
 
 
 def main() -> None:

@@ -12,18 +12,15 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
-import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import probes
 from detection import prepare, producing, tip, took, until_told
 from probes import Probe
 from receiver import Receiver
-from stand import COUNTED, Worker, broker, end_in_order, machine
+from stand import COUNTED, Worker, broker, end_in_order, machine, parser, site
 from traffic import executions, fill
 
 from app.settings import Settings
@@ -39,13 +36,7 @@ async def main(given: argparse.Namespace, kafka: str) -> dict[str, Any]:
     """Run it all."""
     every = probes.probes(PROBES)
     slos = SHIPPED + len(every) + given.slos
-    with tempfile.TemporaryDirectory() as name:
-        settings = Settings(
-            kafka=kafka,
-            topic_prefix=f"m{uuid.uuid4().hex[:6]}.",
-            config_dir=Path(name) / "config",
-            data_dir=Path(name) / "data",
-        )
+    with site(kafka, own_config=True) as settings:
         probes.policy(settings.config_dir, every, (f"agent-{n}" for n in range(given.slos)))
         events = executions(given.events, agents=given.slos, span_s=given.hours * 3600)
         await fill(settings, list(events))
@@ -123,12 +114,11 @@ def goals(found: dict[str, Any]) -> dict[str, bool]:
 
 def arguments() -> argparse.Namespace:
     """What is chosen on the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--slos", type=int, default=5000)
-    parser.add_argument("--hours", type=float, default=1.0, help="over which the events lie")
-    parser.add_argument("--events", type=int, default=120_000)
-    parser.add_argument("--kafka", default="", help="host:port; without it one is started")
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--slos", type=int, default=5000)
+    options.add_argument("--hours", type=float, default=1.0, help="over which the events lie")
+    options.add_argument("--events", type=int, default=120_000)
+    return options.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Where it is measured: this machine, a real Kafka, real worker processes."""
 
+import argparse
 import asyncio
 import math
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,8 +55,33 @@ def broker(given: str = "") -> Iterator[str]:
             kafka.stop(Path(folder))
 
 
+@contextmanager
+def site(kafka: str, *, own_config: bool = False) -> Iterator[Settings]:
+    """Settings with topics, a folder and a port of their own, which end with the block.
+
+    A worker that is started here again comes back as the same, as it would on its machine: another
+    port would be another worker, that waits until the session of the first has ended.
+    `own_config`: a folder for a policy that is still to be written; else the shipped one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        yield Settings(
+            kafka=kafka,
+            topic_prefix=f"b{uuid.uuid4().hex[:6]}.",
+            config_dir=Path(folder) / "config" if own_config else ROOT / "config",
+            data_dir=Path(folder) / "data",
+            port=ports.free(0),
+        )
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """Of a script's command line, with what all of them have."""
+    made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    made.add_argument("--kafka", default="", help="host:port; without it one is started")
+    return made
+
+
 class Worker:
-    """One worker process, with the configuration and data folder of its settings."""
+    """One worker process, with the configuration, data folder and port of its settings."""
 
     def __init__(self, settings: Settings, more: Mapping[str, str] | None = None) -> None:
         kept = {name: v for name, v in os.environ.items() if not name.startswith(SECRETS)}
@@ -65,12 +92,11 @@ class Worker:
             "BURNRATE_CONFIG": str(settings.config_dir.absolute()),
             "BURNRATE_LOG_LEVEL": "WARNING",
         }
-        port = ports.free(0)
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{settings.port}"
         self.began = time.monotonic()
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process lives
         self.process = psutil.Popen(
-            [sys.executable, "-m", "app", "worker", "--port", str(port)],
+            [sys.executable, "-m", "app", "worker", "--port", str(settings.port)],
             env=env | dict(more or {}),
             cwd=ROOT,
             stdout=self._log,

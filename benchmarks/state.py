@@ -10,20 +10,16 @@ The digests are made up, not folded from events: rows depend on slots, sources a
 durations, not on how many events stand behind a count. So 10 000 events a second can be measured.
 """
 
-import argparse
 import asyncio
 import json
 import random
-import tempfile
 import time
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from stand import ROOT, Worker, broker, end_in_order
+from stand import Worker, broker, end_in_order, parser, site
 
 from app import config
 from app.core import sketch
@@ -144,15 +140,9 @@ async def changelog(settings: Settings) -> Changelog:
 
 async def main(kafka: str, rate: float) -> dict[str, float]:
     """Run it all."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(
-            kafka=kafka,
-            topic_prefix=f"state-{uuid.uuid4().hex[:6]}.",
-            config_dir=ROOT / "config",
-            data_dir=Path(folder),
-        )
+    with site(kafka) as settings:
         await create_topics(settings, all_topics(replay=False))
-        slos = list(config.load(ROOT / "config").slos.values())
+        slos = list(config.load(settings.config_dir).slos.values())
         written = await fill(settings, slos, rate)
         async with Worker(settings) as worker:
             await worker.judging(SLOS, 0)
@@ -190,9 +180,8 @@ async def main(kafka: str, rate: float) -> dict[str, float]:
 
 if __name__ == "__main__":
     end_in_order()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kafka", default="", help="host:port; without it one is started")
-    parser.add_argument("--rate", type=float, default=1.0)
-    given = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--rate", type=float, default=1.0)
+    given = options.parse_args()
     with broker(given.kafka) as bootstrap:
         print(json.dumps(asyncio.run(main(bootstrap, given.rate))))
