@@ -68,9 +68,8 @@ class Counting:
         self._tables, self._states = tables.rows, tables.states
         self._claims = claims
         self._known_upto: dict[int, int] = {}  # where the digests ended when they became ours
-        self._mine: set[int] = set()  # partitions that are recovered
+        self._mine: dict[int, int] = {}  # partitions that are recovered: last heard of, ms
         self._books: dict[tuple[str, str], Book] = {}  # of definitions that are not judged by here
-        self._heard_at: dict[int, int] = {}  # by partition that is ours, its last message, ms
         self._moving_since: int | None = clock()  # None: recovered
         self._unwritten: list[faust.Event] = []
         self._probed_at = 0
@@ -80,7 +79,7 @@ class Counting:
     async def revoke(self) -> None:
         """The partitions are moving: nothing here is ours until it is recovered."""
         self._moving_since = self._moving_since or self._clock()
-        self._unwritten, self._mine, self._books = [], set(), {}
+        self._unwritten, self._mine, self._books = [], {}, {}
         self._vigil.close()
         await self._desk.close()
 
@@ -104,8 +103,7 @@ class Counting:
             time.monotonic() - began,
         )
         self._known_upto = await self._claims.ends(mine)
-        self._mine, self._books = mine, {}
-        self._heard_at = dict.fromkeys(mine, self._clock())
+        self._mine, self._books = dict.fromkeys(mine, self._clock()), {}
         self._moving_since = None
         await self._desk.open(accounts)
         own = self._standing(ALERTER, self._vigil.spare.values())
@@ -169,13 +167,13 @@ class Counting:
         """
         if self._moving_since is not None:
             return self._moving_since
-        return min(self._heard_at.values(), default=self._clock())
+        return min(self._mine.values(), default=self._clock())
 
     async def take(self, event: faust.Event) -> None:
         """One message of `slo.digests`; acknowledged when Kafka has what came of it."""
         partition = event.message.partition
         if partition in self._mine:
-            self._heard_at[partition] = self._clock()
+            self._mine[partition] = self._clock()
         elif self._moving_since is None and partition in self._claims.owned():
             raise RuntimeError(f"partition {partition} is ours and was not recovered")
         message = _decode(event.value)
