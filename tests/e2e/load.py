@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
-from tests.e2e.harness import Stack, execution, recount, wait_for
+from tests.e2e.harness import Event, Stack, execution, recount, wait_for
 
+Sent = Iterable[tuple[float, Event]]
 BATCH, PAUSE_S = 10, 0.05  # 200 events a second, at most
 
 
@@ -30,6 +31,25 @@ async def under_load(stack: Stack, partitions: int = 4) -> AsyncIterator[None]:
     finally:
         done.set()
         await loading
+
+
+async def is_counted(stack: Stack, left: Callable[[], Sent] | None = None) -> None:
+    """Wait until every window of availability is that of a recount, as of the held clock.
+
+    Of what a correction has left, where that is given, else of all that was sent.
+    """
+
+    def expected() -> dict[str, tuple[int, int]]:
+        return recount(left() if left else stack.sent, stack.now)
+
+    async def equal() -> bool:
+        return await stack.windows("availability") == expected()
+
+    try:
+        await wait_for(equal, "counted")
+    except AssertionError:
+        assert await stack.windows("availability") == expected()
+        raise
 
 
 async def counts_are_right(stack: Stack, worker: int = 0) -> None:

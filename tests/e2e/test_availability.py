@@ -11,11 +11,11 @@ from tests.e2e.harness import (
     assert_says,
     execution,
     key_time,
-    recount,
     routing_key,
     title_of,
     wait_for,
 )
+from tests.e2e.load import is_counted
 
 pytestmark = pytest.mark.kafka
 
@@ -142,11 +142,7 @@ async def test_a_killed_worker_pages_once_and_escalates_late_but_once(stack: Sta
     assert_says(escalated, f"{KEY} · 2026-08-01 10:40:00 UTC · late by 10 min")
     await wait_for(lambda: stack.paged("platform-lead"), "the platform lead is paged")
     await stack.at(BEGIN + 41 * MINUTE)
-
-    async def counted() -> bool:
-        return await stack.windows("availability") == recount(stack.sent, stack.now)
-
-    await wait_for(counted, "counts as before")
+    await is_counted(stack)
     assert stack.paged() == [("trigger", PAGE), ("trigger", PAGE)]
     assert stack.paged("platform-lead") == [("trigger", PAGE)]
     assert len(stack.told("headless-alerts")) == 2

@@ -17,10 +17,10 @@ from tests.e2e.harness import (
     execution,
     kept_running,
     key_time,
-    recount,
     title_of,
     wait_for,
 )
+from tests.e2e.load import is_counted
 
 pytestmark = [pytest.mark.fault, pytest.mark.kafka]
 
@@ -106,7 +106,7 @@ async def test_without_kafka_people_are_told_directly_and_all_goes_on_when_it_is
             restarts = await kept_running(worker)
             await stack.produce([execution(BEGIN + 120 - n, good=n > 20) for n in range(60)])
             await stack.told_so("ops-alerts", "Resolved: alerter")
-            await wait_for(lambda: _counted(stack), "the counts are right")
+            await is_counted(stack)
             assert [key for _, key in stack.paged("backend-team")] == [page]
             states = {i["slo"]: i["state"] for i in await stack.incidents()}
             assert states == {"availability": "firing", "alerter": "resolved"}
@@ -146,7 +146,3 @@ async def test_who_was_told_directly_hears_of_the_end_though_the_worker_died_in_
             assert not list((tmp_path / "state").glob("*alerter-state*")), "Kafka has it"
     finally:
         await asyncio.to_thread(local_kafka.stop, data_dir)
-
-
-async def _counted(stack: Stack) -> bool:
-    return await stack.windows("availability") == recount(stack.sent, stack.now)

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,16 +16,15 @@ from tests.e2e.harness import (
     HOUR,
     MINUTE,
     ROOT,
-    Event,
     Stack,
     execution,
     iso,
     key_time,
-    recount,
     title_of,
     traffic,
     wait_for,
 )
+from tests.e2e.load import Sent, is_counted
 
 pytestmark = pytest.mark.kafka
 
@@ -48,9 +47,6 @@ async def stack(kafka: str, prefix: str, tmp_path: Path) -> AsyncIterator[Stack]
         yield made
 
 
-Sent = Iterable[tuple[float, Event]]
-
-
 def without(sent: Sent, begin: float, end: float, agent: str | None = None) -> list[Any]:
     """The events that a correction leaves."""
     return [
@@ -58,19 +54,6 @@ def without(sent: Sent, begin: float, end: float, agent: str | None = None) -> l
         for at, event in sent
         if not (begin <= at < end and agent in (None, event["agent_id"]))
     ]
-
-
-async def is_counted(stack: Stack, left: Callable[[], Sent]) -> None:
-    """Every window of availability is that of the recount."""
-
-    async def same() -> bool:
-        return await stack.windows("availability") == recount(left(), stack.now)
-
-    try:
-        await wait_for(same, "counted")
-    except AssertionError:
-        assert await stack.windows("availability") == recount(left(), stack.now)
-        raise
 
 
 async def correction(stack: Stack, **order: str) -> str:
