@@ -23,6 +23,7 @@ from app.settings import KafkaSecurity, Settings
 from app.topics import Topic
 
 ANSWER_TIMEOUT_S = 10.0
+SESSION_MS = 6000  # of every consumer group
 COMPRESSION = "snappy"  # aiokafka's lz4 is that of level 9: thirty times as slow, measured
 FETCH_WAIT_MS = 100
 """How long Kafka holds back a fetch for which there is nothing yet.

@@ -17,8 +17,7 @@ from app.core.slots import GRAINS
 from app.core.vitals import ALERTER
 from app.delivery.dispatcher import Presentation
 from app.delivery.secrets import Secrets
-from app.intake import SESSION_MS
-from app.kafka import COMPRESSION, end_offsets, topic_name, unread_partitions
+from app.kafka import COMPRESSION, SESSION_MS, end_offsets, topic_name, unread_partitions
 from app.metrics import Metrics
 from app.settings import Settings
 from app.stream.accounts import MONTHS

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from app.intake import SESSION_MS
+from app.kafka import SESSION_MS
 
 LONGEST_SLEEP_S = SESSION_MS / 2000
 """Half the session time-out: after a whole one the partitions belong to somebody else."""

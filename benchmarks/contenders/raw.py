@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stopwatch import Stopwatch, task
 
 from app.core.events import Event
-from app.intake import BATCH_RECORDS
+from app.intake.intake import BATCH_RECORDS
 from app.worker import calm_collector
 
 

@@ -1,8 +1,4 @@
-"""The intake: `kokino.events` in, digests out. It holds no state that could be lost.
-
-Offsets are committed at chunk starts only and after the digests are acknowledged, so a restart
-reads at most one chunk of each partition again, and what it sends again changes nothing.
-"""
+"""Reading `kokino.events` in batches, for as long as a worker lives."""
 
 import asyncio
 import logging
@@ -11,40 +7,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-import msgspec
 from aiokafka import (
-    AIOKafkaConsumer,
     AIOKafkaProducer,
     ConsumerRebalanceListener,
     OffsetAndMetadata,
     TopicPartition,
 )
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
 
 from app.clock import Clock
 from app.config import Policy
 from app.core import chunks, probes
-from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, Mark, PartitionMark, Watermark
+from app.core.chunks import CHUNK_RECORDS, Digest, Heartbeat, PartitionMark, Watermark
 from app.core.folding import Folder
-from app.core.groups import Finder, Sighting
+from app.core.groups import Finder
 from app.core.populations import Population
 from app.core.reading import PartitionReader, Record, Seen
 from app.core.slos import Slo
 from app.core.vitals import ALERTER
-from app.kafka import (
-    COMPRESSION,
-    FETCH_WAIT_MS,
-    client_options,
-    topic_id,
-    topic_name,
-    unread_partitions,
-)
+from app.intake import bookmarks, source
+from app.intake.output import Output
+from app.intake.refill import Filling, lacking, refill
+from app.kafka import COMPRESSION, client_options, topic_id, topic_name, unread_partitions
 from app.metrics import Metrics
-from app.refill import Filling, lacking, refill
 from app.settings import Settings
-from app.topics import DIGESTS, EVENTS, GROUPS, PARTITIONS, REJECTED, partition_of
+from app.topics import EVENTS
 
 log = logging.getLogger(__name__)
 
@@ -56,15 +44,6 @@ EPOCH_TICKS = 10  # between looks at what the group and the topic have become
 RESTART_S = 1.0
 REPLAY_STEP_MS = 60_000  # of the data's time; the desk judges every 10 s in between
 REPLAY_LINGER_MS = 5  # a replay sends thousands of small messages a second
-SESSION_MS = 6000
-
-_encode = msgspec.json.Encoder().encode
-_marks = msgspec.json.Decoder(Mark)
-
-
-def group_id(settings: Settings) -> str:
-    """The intake's consumer group."""
-    return topic_name(settings, "burnrate-intake")
 
 
 class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
@@ -80,14 +59,13 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._metrics = metrics
         self._clock = clock
         self._readers: dict[TopicPartition, PartitionReader] = {}
-        self._marked: dict[TopicPartition, bytes] = {}
+        self._marked: dict[TopicPartition, OffsetAndMetadata] = {}
         self._counted_upto: dict[TopicPartition, int] = {}
         self._generation = 0
         self._replayed_until = 0
         self._heartbeat: Heartbeat | None = None
         self._minute: deque[tuple[int, int]] = deque(maxlen=60)  # counted, rejected; by second
         self._counted = self._rejected = 0
-        self._sent: list[asyncio.Future[Any]] = []
         self._failed: Exception | None = None
         self._ticks = 0
         self._progress: dict[TopicPartition, int] = {}  # when it was read from, or at its end, ms
@@ -131,10 +109,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     async def _send_filled(
         self, partition: int, digests: list[Digest], counted: list[Population]
     ) -> None:
-        looked = self._finder.look(counted, partition)
-        sent = [await self._send_digest(digest) for digest in digests]
-        sent += [await self._send_sighting(sighting) for sighting in looked.sightings]
-        await asyncio.gather(*sent)
+        output = Output(self._settings, self._producer)  # waits for its own alone
+        await output.digests(digests)
+        await output.sightings(self._finder.look(counted, partition).sightings)
+        await output.settle()
 
     async def run(self) -> None:
         """Read for ever; after an error everything begins anew at the committed chunk starts."""
@@ -150,21 +128,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     async def _session(self) -> None:
         options = client_options(self._settings)
-        self._consumer = AIOKafkaConsumer(
-            **options,
-            group_id=group_id(self._settings),
-            group_instance_id=f"intake-{self._settings.instance}"
-            if self._settings.instance
-            else None,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=SESSION_MS,
-            heartbeat_interval_ms=SESSION_MS // 6,
-            metadata_max_age_ms=5000,  # so that added partitions are seen soon
-            fetch_max_bytes=16 * 1024 * 1024,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-        )
+        self._consumer = source.open_consumer(self._settings)
         self._producer = AIOKafkaProducer(
             **options,
             enable_idempotence=True,
@@ -172,7 +136,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             max_request_size=8_000_000,
             linger_ms=REPLAY_LINGER_MS if self._settings.replay else 0,
         )
-        self._sent = []
+        self._output = Output(self._settings, self._producer)
         self._failed = None
         self._admin = AIOKafkaAdminClient(**options)
         try:
@@ -204,7 +168,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     async def _begin_all(self, assigned: set[TopicPartition]) -> None:
         epoch = await self._epoch()
-        committed = await self._admin.list_consumer_group_offsets(group_id(self._settings))
+        committed = await self._admin.list_consumer_group_offsets(source.group_id(self._settings))
         starts = await self._consumer.beginning_offsets(list(assigned))
         for tp in assigned:
             self._begin(tp, epoch, committed.get(tp), starts[tp])
@@ -218,29 +182,18 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     def _begin(
         self, tp: TopicPartition, epoch: str, committed: OffsetAndMetadata | None, log_start: int
     ) -> None:
-        offset = committed.offset if committed and committed.offset >= 0 else None
-        mark = _mark_of(committed)
-        covered = chunks.covered_by(mark, epoch, frozenset(folder.id for folder in self._folders))
-        begin = chunks.where_to_begin(
-            committed=offset,
-            mark=mark,
-            epoch=epoch,
-            log_start=log_start,
-            covered=bool(covered),
-        )
-        if begin == "log-start" or offset is None or offset < log_start:
-            offset = log_start
-        if begin == "next-cut":
-            log.warning("%s [%s]: offset %s is no chunk start", tp.topic, tp.partition, offset)
-        counted = [f for f in self._folders if f.id in covered] or self._folders
-        reader = self._reader(tp, epoch, counted, skip=begin == "next-cut")
-        reader.start = reader.upto = offset
-        same = mark is not None and mark.epoch == epoch
-        self._counted_upto[tp] = mark.upto if mark and same else 0
-        self._heartbeat = chunks.newest(self._heartbeat, mark.heartbeat if mark else None)
+        begin = bookmarks.beginning(committed, epoch, log_start, self._folders)
+        if begin.skip:
+            log.warning(
+                "%s [%s]: offset %s is no chunk start", tp.topic, tp.partition, begin.offset
+            )
+        reader = self._reader(tp, epoch, begin.folders, skip=begin.skip)
+        reader.start = reader.upto = begin.offset
+        self._counted_upto[tp] = begin.counted_upto
+        self._heartbeat = chunks.newest(self._heartbeat, begin.heartbeat)
         self._readers[tp] = reader
         self._progress[tp] = self._clock()
-        self._consumer.seek(tp, offset)
+        self._consumer.seek(tp, begin.offset)
 
     def _reader(
         self, tp: TopicPartition, epoch: str, folders: Sequence[Folder], *, skip: bool
@@ -257,7 +210,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         while True:
             wait_s = max(0.0, flushed + FLUSH_S - loop.time()) if self._news() else FLUSH_S
             generation = self._generation
-            self._hand_out_plainly()
+            source.hand_out_plainly(self._consumer)
             batches = await self._consumer.getmany(
                 timeout_ms=int(wait_s * 1000), max_records=BATCH_RECORDS
             )
@@ -278,15 +231,6 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 await self._tick()
                 ticked = now
 
-    def _hand_out_plainly(self) -> None:
-        """Have what is fetched handed out as aiokafka decodes it: offset, timestamp and value.
-
-        It would make an object more of each record, with eleven fields: a tenth of all time here.
-        """
-        for fetched in self._consumer._fetcher._records.values():  # noqa: SLF001 - no public name
-            if isinstance(fetched, FetchResult):
-                fetched._partition_records._consumer_record = _as_decoded  # noqa: SLF001
-
     def _unread(self) -> int:
         """How many records wait in the partition that has most of them, as far as is known."""
         return max((mark.log_end - mark.upto for mark in self._marks()), default=0)
@@ -303,7 +247,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     async def _take(self, batches: dict[TopicPartition, list[Record]], generation: int) -> None:
         """Read a batch while Kafka still takes what came of the one before."""
-        earlier, self._sent = self._sent, []
+        earlier = self._output.take_unsettled()
         for tp, fetched in batches.items():
             reader = self._readers.get(tp)
             if reader is None or generation != self._generation:
@@ -327,51 +271,22 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     async def _flush(self) -> None:
         await self._send([d for reader in self._readers.values() for d in reader.digests()])
-        await self._settle()
-
-    async def _settle(self) -> None:
-        """Wait until Kafka has everything that was sent; raises KafkaError where it has not."""
-        sent, self._sent = self._sent, []
-        await asyncio.gather(*sent)
+        await self._output.settle()
 
     async def _send(self, digests: list[Digest]) -> None:
-        """Send digests, in order; `_settle` waits until Kafka has them."""
-        for digest in digests:
-            self._sent.append(await self._send_digest(digest))
-        await self._send_rejected()
-
-    async def _send_digest(self, digest: Digest) -> asyncio.Future[Any]:
-        sent: asyncio.Future[Any] = await self._producer.send(
-            topic_name(self._settings, DIGESTS),
-            _encode(digest),
-            key=digest.slo.encode(),
-            partition=partition_of(digest.slo),
-        )
-        return sent
+        """Send digests, and what was refused meanwhile."""
+        await self._output.digests(digests)
+        for tp, reader in list(self._readers.items()):  # they may move while this waits
+            since = self._counted_upto.get(tp, 0)
+            await self._output.rejected(one for one in reader.rejected if one.offset >= since)
+            reader.rejected.clear()
 
     async def _look(self, tp: TopicPartition, counted: list[Population]) -> None:
         """Tell of values that make a group: acknowledged before anything is committed."""
         looked = self._finder.look(counted, tp.partition, self._counted_upto.get(tp, 0))
-        for sighting in looked.sightings:
-            self._sent.append(await self._send_sighting(sighting))
+        await self._output.sightings(looked.sightings)
         for (entry, why), number in looked.left_over.items():
             self._metrics.left_over.labels(entry, why).inc(number)
-
-    async def _send_sighting(self, sighting: Sighting) -> asyncio.Future[Any]:
-        sent: asyncio.Future[Any] = await self._producer.send(
-            topic_name(self._settings, GROUPS), _encode(sighting), key=sighting.slo.encode()
-        )
-        return sent
-
-    async def _send_rejected(self) -> None:
-        rejected = [r for reader in self._readers.values() for r in reader.rejected]
-        for one in rejected:
-            if one.offset >= self._counted_upto.get(TopicPartition(one.topic, one.partition), 0):
-                key = f"{one.topic}/{one.partition}/{one.offset}/{one.index}".encode()
-                topic = topic_name(self._settings, REJECTED)
-                self._sent.append(await self._producer.send(topic, _encode(one), key=key))
-        for reader in self._readers.values():
-            reader.rejected.clear()
 
     async def _tick(self) -> None:
         """Once a second: say how far it is read, and commit."""
@@ -380,8 +295,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._minute.append((self._counted, self._rejected))
         self._counted = self._rejected = 0
         watermark = self._watermark()
-        await self._send_watermark(watermark)
-        await self._settle()
+        await self._output.watermark(watermark, self._counted_by())
+        await self._output.settle()
         await self._commit()
         self._ticked_at = self._clock()
         at_end = {mark.partition for mark in watermark.marks if mark.at_end}
@@ -399,11 +314,11 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     async def _check_assignment(self) -> None:
         """Partitions that nobody reads are shared out anew, if this is the group's leader."""
-        group = group_id(self._settings)
+        group = source.group_id(self._settings)
         unread = await unread_partitions(self._settings, group, EVENTS)
         if unread:
             log.warning("nobody reads partitions %s of %s", sorted(unread), self._topic)
-            self._consumer._coordinator.request_rejoin()  # noqa: SLF001
+            source.request_rejoin(self._consumer)
 
     async def _replay_tick(self) -> None:
         """In a replay time passes with the data: say so whenever all partitions have moved on."""
@@ -411,9 +326,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         until = min((mark.kafka_ms for mark in watermark.marks), default=0)
         if until > self._replayed_until and len(watermark.marks) == watermark.partitions:
             self._replayed_until = until
-            for reader in self._readers.values():
-                await self._send(reader.digests())
-            await self._send_watermark(watermark)
+            await self._send([d for reader in self._readers.values() for d in reader.digests()])
+            await self._output.watermark(watermark, self._counted_by())
 
     def _watermark(self) -> Watermark:
         known = self._consumer.partitions_for_topic(self._topic) or ()
@@ -436,24 +350,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         log_end = self._consumer.last_stable_offset(tp)
         if log_end is None or log_end < 0:
             return None
-        position = max(reader.upto, self._positions(tp))
+        position = max(reader.upto, source.position(self._consumer, tp))
         at_end = position >= log_end
         kafka_ms = now if at_end and not self._settings.replay else reader.kafka_ms
         return PartitionMark(reader.epoch, tp.partition, position, log_end, kafka_ms)
-
-    def _positions(self, tp: TopicPartition) -> int:
-        """How far the partition is read, past the markers of transactions, which are no records."""
-        state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
-        return state.position if state is not None and state.has_valid_position else 0
-
-    async def _send_watermark(self, watermark: Watermark) -> None:
-        topic, counted = topic_name(self._settings, DIGESTS), self._counted_by()
-        for partition in range(PARTITIONS):
-            mine = {slo: d for slo, d in counted.items() if partition_of(slo) == partition}
-            value = _encode(msgspec.structs.replace(watermark, counted=mine))
-            self._sent.append(
-                await self._producer.send(topic, value, key=b"watermark", partition=partition)
-            )
 
     def _counted_by(self) -> dict[str, str]:
         """Of every SLO the definition by which all partitions that are read here are counted."""
@@ -474,17 +374,11 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         for tp, reader in self._readers.items():
             if reader.skipping:
                 continue
-            mark = Mark(
-                epoch=reader.epoch,
-                start=reader.start,
-                upto=max(reader.upto, self._counted_upto.get(tp, 0)),
-                definitions=chunks.definitions_of(folder.id for folder in reader.folders),
-                heartbeat=self._heartbeat,
-            )
-            metadata = _encode(mark)
-            if self._marked.get(tp) != metadata:
-                self._marked[tp] = metadata
-                yield tp, OffsetAndMetadata(reader.start, metadata.decode())
+            counted_upto = self._counted_upto.get(tp, 0)
+            marked = bookmarks.bookmark(reader, counted_upto, self._heartbeat)
+            if self._marked.get(tp) != marked:
+                self._marked[tp] = marked
+                yield tp, marked
 
     def _observe(
         self, tp: TopicPartition, reader: PartitionReader, counted: list[Population]
@@ -500,19 +394,6 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         since = self._counted_upto.get(tp, 0)
         for population in counted:
             self._metrics.executions.count(population, since)
-
-
-def _as_decoded(_tp: TopicPartition, record: Record) -> Record:
-    return record
-
-
-def _mark_of(committed: OffsetAndMetadata | None) -> Mark | None:
-    if committed is None or not committed.metadata:
-        return None
-    try:
-        return _marks.decode(committed.metadata.encode())
-    except msgspec.MsgspecError:
-        return None  # somebody else's commit
 
 
 def _by_minute(records: list[Record]) -> Iterator[list[Record]]:
