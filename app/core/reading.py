@@ -75,7 +75,7 @@ class PartitionReader:
         self._skip = skip  # until the next cut: this chunk's beginning is not known
         self._begun = False
         self._sheets: list[Sheet] = []
-        self._news = False
+        self._news = self._urgent = False
 
     @property
     def source(self) -> str:
@@ -95,7 +95,7 @@ class PartitionReader:
     @property
     def urgent(self) -> bool:
         """A zero-tolerance event waits to be sent."""
-        return any(sheet.urgent for sheet in self._sheets)
+        return self._urgent
 
     @property
     def news(self) -> bool:
@@ -159,7 +159,9 @@ class PartitionReader:
         for population in counted:
             for sheet in self._sheets:
                 sheet.fold(population)
+        if counted:
             self._news = True
+            self._urgent |= any(sheet.urgent for sheet in self._sheets)
         return counted
 
     def _plain_columns(
@@ -228,7 +230,7 @@ class PartitionReader:
 
     def digests(self) -> list[Digest]:
         """The digests of what is news."""
-        self._news = False
+        self._news = self._urgent = False
         return list(self._digests(final=False))
 
     def _digests(self, *, final: bool) -> Iterator[Digest]:
@@ -262,6 +264,7 @@ class PartitionReader:
         self._folders += other.folders
         self._sheets += other.sheets
         self._news |= other.news
+        self._urgent |= other.urgent
         return True
 
     @property

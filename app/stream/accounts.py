@@ -185,6 +185,12 @@ class Account(Book):
         """What is to be left out, once it is recounted."""
         return judge.exclusion(self.slo, self.standing.state)
 
+    @property
+    def may_leave_out(self) -> bool:
+        """Whether there is anything at all that could be left out: what is asked most often."""
+        state = self.standing.state
+        return bool(state.corrections or state.maintenance or self.slo.maintenance)
+
     def _leave_out(self) -> tuple[str, str]:
         """Leave out what the state says; of a set at once, since it needs no recount."""
         wanted, self._exclusion = self.exclusion, self.standing.state.applied.exclusion

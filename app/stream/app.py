@@ -269,12 +269,19 @@ def _count_timers(app: faust.App, counting: Counting, desk: Desk, vigil: Vigil |
     """What happens every second; an error that is caught here would end the whole app."""
 
     @app.timer(TICK_S)
-    async def tick() -> None:
+    async def judge() -> None:
         try:
             await desk.tick()
+        except Exception:
+            log.exception("not everything could be judged")
+
+    @app.timer(TICK_S)
+    async def store() -> None:  # beside it: judging waits for no answer of Kafka's
+        try:
+            await desk.store_due()
             await counting.write()
         except Exception:  # what is not written stays unacknowledged
-            log.exception("a tick failed")
+            log.exception("not everything could be stored")
 
     @app.timer(TICK_S)
     async def watch() -> None:

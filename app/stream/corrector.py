@@ -62,7 +62,7 @@ class Corrector:
 
     def _is_recounted(self, account: Account) -> bool:
         """It leaves something out, and all is counted; a set needs no recount."""
-        if account.slo.definition.distinct or not account.exclusion:
+        if account.slo.definition.distinct or not account.may_leave_out or not account.exclusion:
             return False
         return not self._desk.is_filling(account)
 

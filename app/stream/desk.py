@@ -164,7 +164,6 @@ class Desk:
             self._publish_last()
         else:
             await self.judge_all()
-        await self._store_due()
 
     def _publish_last(self) -> None:
         """When a replay pauses or ends, what was judged last is shown."""
@@ -180,8 +179,10 @@ class Desk:
             if number % BREATH == 0:  # with many SLOs others go on in between
                 await asyncio.sleep(0)
 
-    async def _store_due(self) -> None:
+    async def store_due(self) -> None:
         """Judgements that changed nothing are stored now and then: until when it was judged."""
+        if not self.ready:
+            return
         news = [account for account in self.accounts.values() if account.standing.is_news]
         due = [account for account in news if self._is_due(self._stored, account)]
         for begin in range(0, len(due), STORED_AT_ONCE):
