@@ -7,6 +7,12 @@ from app.core.chunks import Heartbeat, PartitionMark, Watermark, newest
 FRESH_MS = 5000
 """A watermark comes every second; one older than this says nothing of the present."""
 
+NEAR_MS = 2000
+"""So near is as good as the end: where much comes in something is unread at any moment.
+
+Two words of the intake, so that a record which comes just before one of them holds up nothing.
+"""
+
 
 class Board:
     """The newest watermark of every partition of the source topic."""
@@ -61,10 +67,17 @@ class Board:
         return min(mark.kafka_ms for _, mark in self._marks.values())
 
     def judge_time(self, wall_ms: int, *, replay: bool) -> int | None:
-        """The wall clock where everything is read, else how far it is read, ms."""
-        if not replay and self.at_end(wall_ms):
+        """The wall clock where everything is read, or nearly so; else how far it is read, ms."""
+        if not replay and self._is_near_end(wall_ms):
             return wall_ms
         return self.read_until()
+
+    def _is_near_end(self, wall_ms: int) -> bool:
+        """Every partition is read to its end, or was near it when it was told of."""
+        return self.complete and all(
+            wall_ms - sent <= FRESH_MS and (mark.at_end or sent - mark.kafka_ms <= NEAR_MS)
+            for sent, mark in self._marks.values()
+        )
 
     def lag_ms(self, wall_ms: int) -> int | None:
         """How long the oldest unread record may have waited; None: not known yet."""
