@@ -1,7 +1,9 @@
 """The composition root: the Faust apps with their tables and agents, and what runs beside them."""
 
+import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 BEAT_S = 0.5
+LEAST_PAUSE_S = 0.02
 SHARED_OUT_S = 20.0
 ROWS = (*GRAINS, MONTHS)
 STATES, OUTBOX = "states", "outbox"
@@ -147,9 +150,8 @@ def count_part(settings: Settings, policy: Policy, metrics: Metrics, clock: Cloc
     )
     _count_agents(app, settings, counting, desk, vigil)
     chronicle = Chronicle(publisher, every_s=REPLAY_EVERY_S if settings.replay else EVERY_S)
-    _count_timers(app, counting, desk, None if settings.replay else vigil)
+    _count_timers(app, counting, desk, chronicle, None if settings.replay else vigil)
     _share_out(app, settings, DIGESTS)
-    _chronicle_timer(app, desk, chronicle)
     _beat(app, pulse)
     _follow_partitions(app, [*tables.values(), states], counting)
     app.task(publisher.run)
@@ -265,57 +267,68 @@ def _count_agents(
         await for_each(stream, obey)
 
 
-def _count_timers(app: faust.App, counting: Counting, desk: Desk, vigil: Vigil | None) -> None:
-    """What happens every second; an error that is caught here would end the whole app."""
+def _every(
+    app: faust.App,
+    interval_s: float,
+    do: Callable[[], Awaitable[None]],
+    failing: str,
+    level: int = logging.ERROR,
+) -> None:
+    """Do it at a steady pace, from one interval after the app's start on.
 
-    @app.timer(TICK_S)
-    async def judge() -> None:
-        try:
-            await desk.tick()
-        except Exception:
-            log.exception("not everything could be judged")
+    What goes wrong is logged as `failing`, and it goes on: an error that got out would end the
+    app. (Faust's own timers wait for a whole interval after what took long.)
+    """
 
-    @app.timer(TICK_S)
-    async def store() -> None:  # beside it: judging waits for no answer of Kafka's
-        try:
-            await desk.store_due()
-            await counting.write()
-        except Exception:  # what is not written stays unacknowledged
-            log.exception("not everything could be stored")
+    @app.task
+    async def steadily() -> None:
+        pause_s = interval_s
+        while True:
+            await asyncio.sleep(pause_s)
+            due_at = time.monotonic() + interval_s
+            try:
+                await do()
+            except Exception:
+                log.log(level, "%s", failing, exc_info=True)
+            pause_s = max(LEAST_PAUSE_S, due_at - time.monotonic())
 
-    @app.timer(TICK_S)
+
+def _count_timers(
+    app: faust.App, counting: Counting, desk: Desk, chronicle: Chronicle, vigil: Vigil | None
+) -> None:
+    """What happens every second, side by side: judging waits for no answer of Kafka's."""
+
+    async def store() -> None:
+        await desk.store_due()
+        await counting.write()  # what is not written stays unacknowledged
+
     async def watch() -> None:
-        try:
-            desk.show_vitals()
-            if vigil is not None:
-                await vigil.check(desk.board(ALERTER), desk.silent(), counting.probed_at)
-        except Exception:
-            log.exception("the vital signs could not be checked")
+        desk.show_vitals()
+        if vigil is not None:
+            await vigil.check(desk.board(ALERTER), desk.silent(), counting.probed_at)
+
+    async def chronicle_all() -> None:
+        await chronicle.tick(desk.accounts)
+
+    _every(app, TICK_S, desk.tick, "not everything could be judged")
+    _every(app, TICK_S, store, "not everything could be stored")
+    _every(app, TICK_S, watch, "the vital signs could not be checked")
+    _every(app, TICK_S, chronicle_all, "the history could not be told")
 
 
 def _share_out(app: faust.App, settings: Settings, topic: str) -> None:
     """Partitions that nobody has are shared out anew, if this worker leads its group."""
 
-    @app.timer(SHARED_OUT_S)
     async def share_out() -> None:
-        try:
-            unread = await unread_partitions(settings, app.conf.id, topic)
-            if unread:
-                log.warning("nobody has partitions %s of %s", sorted(unread), topic)
-                thread = app.consumer._thread  # noqa: SLF001 - Faust has no name for it
-                coordinator = thread._ensure_consumer()._coordinator  # noqa: SLF001
-                await thread.call_thread(coordinator.request_rejoin)
-        except Exception:
-            log.info("who has which partitions could not be asked", exc_info=True)
+        unread = await unread_partitions(settings, app.conf.id, topic)
+        if unread:
+            log.warning("nobody has partitions %s of %s", sorted(unread), topic)
+            thread = app.consumer._thread  # noqa: SLF001 - Faust has no name for it
+            coordinator = thread._ensure_consumer()._coordinator  # noqa: SLF001
+            await thread.call_thread(coordinator.request_rejoin)
 
-
-def _chronicle_timer(app: faust.App, desk: Desk, chronicle: Chronicle) -> None:
-    @app.timer(TICK_S)
-    async def chronicle_tick() -> None:
-        try:
-            await chronicle.tick(desk.accounts)
-        except Exception:  # an error that is caught here would end the whole app
-            log.exception("the history could not be told")
+    failing = "who has which partitions could not be asked"
+    _every(app, SHARED_OUT_S, share_out, failing, logging.INFO)
 
 
 def source(app: faust.App, settings: Settings, name: str) -> faust.TopicT:
