@@ -1,5 +1,6 @@
 """The API, as far as it is read: JSON out. What changes something is in `app.web.orders`."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from app.web.surroundings import SURROUNDINGS, Surroundings
 from app.web.views import CHANGES, STATES, Document
 
 routes = web.RouteTableDef()
+SCRAPING = web.AppKey("scraping", asyncio.Lock)
 
 
 def json_answer(document: Any, status: int = 200) -> web.Response:  # noqa: ANN401 - any JSON
@@ -65,13 +67,17 @@ async def gate(request: web.Request) -> web.Response:
 
 @routes.get("/metrics")
 async def metrics(request: web.Request) -> web.Response:
-    """What Prometheus scrapes, in the form it asks for."""
+    """What Prometheus scrapes, in the form it asks for.
+
+    Written in a thread, one scrape at a time: with thousands of SLOs it takes most of a second,
+    during which they are to be judged.
+    """
     around = request.app[SURROUNDINGS]
-    gauges.show(around.metrics, around.mirror.slos, around.mirror.incidents, around.order)
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return web.Response(
-        body=encode(around.metrics.registry), headers={"Content-Type": content_type}
-    )
+    async with request.app[SCRAPING]:
+        gauges.show(around.metrics, around.mirror.slos, around.mirror.incidents, around.order)
+        body = await asyncio.to_thread(encode, around.metrics.registry)
+    return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 @routes.get("/healthz")

@@ -1,5 +1,6 @@
 """The web server: pages, API, probes and metrics of one worker."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -70,6 +71,7 @@ def make_server(
         api_token=api_token(settings),
         clock=settings.clock(),
     )
+    app[api.SCRAPING] = asyncio.Lock()
     app[live.LISTENERS] = set()
     app[GROUPS] = SlackGroups(settings.slack_url, secrets)
     tables = (
