@@ -81,17 +81,21 @@ def total(shown: list[dict[str, Any]]) -> int:
 async def idle(worker: Worker, slos: int) -> dict[str, Any]:
     """Nothing comes: how often each is judged, what a judgement takes, how busy the worker is."""
     await asyncio.sleep(IDLE_S)  # what shows its status is over
-    began, used_s = time.monotonic(), worker.cpu_s()
-    times, spent_s = [await worker.metric(f"{JUDGED}_{what}") for what in ("count", "sum")]
+    before = await moment(worker)
     await asyncio.sleep(IDLE_S)
-    times = await worker.metric(f"{JUDGED}_count") - times
-    spent_s = await worker.metric(f"{JUDGED}_sum") - spent_s
-    took_s = time.monotonic() - began
+    after = await moment(worker)
+    took_s, used_s, times, spent_s = (b - a for a, b in zip(before, after, strict=True))
     return {
         "judged_every_s": took_s * slos / times,
         "judgement_us": spent_s / times * 1e6,
-        "cores_busy": (worker.cpu_s() - used_s) / took_s,
+        "cores_busy": used_s / took_s,
     }
+
+
+async def moment(worker: Worker) -> tuple[float, ...]:
+    """What time it is, the CPU time used, judgements so far and the time they took, all in s."""
+    judged = await worker.metrics(f"{JUDGED}_count", f"{JUDGED}_sum")
+    return (time.monotonic(), worker.cpu_s(), *judged)
 
 
 async def told(settings: Settings, receiver: Receiver, every: Sequence[Probe]) -> dict[str, Any]:

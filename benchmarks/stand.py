@@ -152,11 +152,18 @@ class Worker:
 
     async def metric(self, name: str) -> float:
         """A sample of `/metrics`, its labels as they stand there; 0 where there is none yet."""
+        [found] = await self.metrics(name)
+        return found
+
+    async def metrics(self, *names: str) -> list[float]:
+        """Samples of one moment, as `metric`."""
         self._check()
+        found: dict[str, float] = {}
         with suppress(httpx.ConnectError):  # it does not listen yet
             lines = (await self._http.get("/metrics")).text.splitlines()
-            return next((float(x.split()[-1]) for x in lines if x.startswith(f"{name} ")), 0.0)
-        return 0.0
+            samples = (line.rpartition(" ") for line in lines if line[:1] != "#")
+            found = {name: float(value) for name, _, value in samples}
+        return [found.get(name, 0.0) for name in names]
 
     def memory_mb(self) -> float:
         """Resident memory."""
