@@ -112,7 +112,9 @@ def test_it_is_caught_up_when_the_bridge_has_nothing_left_either() -> None:
 
 
 @given(seed=st.integers(0, 2**48))
-def test_judge_time_goes_neither_back_nor_beyond_what_is_read_by_more_than_the_end_is_near(seed: int) -> None:
+def test_judge_time_goes_neither_back_nor_beyond_what_is_read_by_more_than_the_end_is_near(
+    seed: int,
+) -> None:
     """Two partitions whose records wait for a moment, an intake that tells of them each second."""
     random = Random(seed)
     log: list[list[int]] = [[], []]
